@@ -1,0 +1,44 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target of ours is built with the same strictness: Swift 6 mode and no warnings.
+let common: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+/// Product code marks every unsafe use; tests own both sides of what they touch.
+let strict = common + [.strictMemorySafety()]
+
+func target(_ group: String, _ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(group)/\(name)", swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: [.target(name: name)] + dependencies, path: "Tests/\(name)Tests",
+        swiftSettings: common)
+}
+
+let package = Package(
+    name: "Wafer",
+    products: [
+        .executable(name: "wafer", targets: ["wafer"])
+    ],
+    targets: [
+        // Base: knows nothing of ours.
+        .target(name: "CLinux", path: "Sources/Base/CLinux"),
+        target("Base", "Bytes"),
+        target("Base", "Linux", ["CLinux"]),
+
+        // Products: pick the process by name, nothing more.
+        .executableTarget(
+            name: "wafer", dependencies: ["Linux"], path: "Sources/Products/wafer", swiftSettings: strict),
+
+        tests("Bytes"),
+        tests("Linux"),
+    ]
+)

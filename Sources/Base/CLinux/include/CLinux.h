@@ -1,0 +1,12 @@
+// What Swift cannot import from the kernel and libc by itself, and why:
+//  - variadic functions (ioctl, fcntl, syscall, open) and function-like macros are invisible to Swift;
+//  - request codes are macros with casts, so they are re-exported as enumerators (they arrive as UInt constants);
+//  - system calls without a libc wrapper.
+// No logic lives here. Each header covers one kernel surface.
+#ifndef WAFER_CLINUX_H
+#define WAFER_CLINUX_H
+
+#include "system.h"
+#include "kvm.h"
+
+#endif

@@ -1,0 +1,102 @@
+// libc and general kernel interfaces.
+#ifndef WAFER_CLINUX_SYSTEM_H
+#define WAFER_CLINUX_SYSTEM_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <net/if.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+// Variadic in libc, so invisible to Swift.
+static inline int wafer_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+static inline int wafer_openat(int dir, const char *path, int flags, mode_t mode) {
+    return openat(dir, path, flags, mode);
+}
+static inline int wafer_ioctl(int fd, unsigned long request, unsigned long argument) {
+    return ioctl(fd, request, argument);
+}
+static inline int wafer_ioctl_pointer(int fd, unsigned long request, void *argument) {
+    return ioctl(fd, request, argument);
+}
+static inline int wafer_fcntl(int fd, int command, long argument) { return fcntl(fd, command, argument); }
+
+// No libc wrapper, or one hidden behind feature macros Swift does not see.
+static inline int wafer_gettid(void) { return (int)syscall(SYS_gettid); }
+static inline int wafer_tgkill(int group, int thread, int signal) {
+    return (int)syscall(SYS_tgkill, group, thread, signal);
+}
+static inline int wafer_memfd_create(const char *name, unsigned int flags) { return memfd_create(name, flags); }
+static inline int wafer_finit_module(int fd, const char *parameters) {
+    return (int)syscall(SYS_finit_module, fd, parameters, 0);
+}
+static inline int wafer_set_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }
+static inline int wafer_sigrtmin(void) { return SIGRTMIN; }
+
+// Macros with casts or calls.
+static inline int wafer_errno(void) { return errno; }
+static inline void *wafer_map_failed(void) { return MAP_FAILED; }
+static inline const struct sockaddr *wafer_sockaddr_un(const struct sockaddr_un *address) {
+    return (const struct sockaddr *)address;
+}
+enum : unsigned int {
+    WAFER_MFD_CLOEXEC = MFD_CLOEXEC,
+    WAFER_MFD_ALLOW_SEALING = MFD_ALLOW_SEALING,
+    WAFER_MFD_HUGETLB = MFD_HUGETLB,
+    WAFER_EPOLLIN = EPOLLIN,
+    WAFER_EPOLLOUT = EPOLLOUT,
+    WAFER_EPOLLERR = EPOLLERR,
+    WAFER_EPOLLHUP = EPOLLHUP,
+    WAFER_EPOLLRDHUP = EPOLLRDHUP,
+    WAFER_EPOLLET = EPOLLET,
+};
+enum : unsigned long {
+    WAFER_BLKGETSIZE64 = BLKGETSIZE64,
+    WAFER_BLKSSZGET = BLKSSZGET,
+    WAFER_BLKDISCARD = BLKDISCARD,
+    WAFER_BLKZEROOUT = BLKZEROOUT,
+    WAFER_TIOCSCTTY = TIOCSCTTY,
+    WAFER_TIOCGWINSZ = TIOCGWINSZ,
+};
+
+#endif
