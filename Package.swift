@@ -34,11 +34,17 @@ let package = Package(
         target("Base", "Bytes"),
         target("Base", "Linux", ["CLinux"]),
 
+        // Machine: one virtual machine and what it is made of.
+        target("Machine", "GuestMemory", ["Linux"]),
+        target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux"]),
+
         // Products: pick the process by name, nothing more.
         .executableTarget(
             name: "wafer", dependencies: ["Linux"], path: "Sources/Products/wafer", swiftSettings: strict),
 
         tests("Bytes"),
         tests("Linux"),
+        tests("GuestMemory"),
+        tests("DeviceModel"),
     ]
 )

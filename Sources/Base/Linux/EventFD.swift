@@ -19,6 +19,12 @@ public final class EventFD: Sendable {
     /// Adds one. A counter at its maximum is already signalled, so a full counter is no error.
     public func signal() { _ = eventfd_write(raw, 1) }
 
+    /// Whether a signal waits to be drained.
+    public var isSignalled: Bool {
+        var poll = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)
+        return unsafe CLinux.poll(&poll, 1, 0) == 1
+    }
+
     /// Takes the count and sets it to zero.
     ///
     /// - Returns: how often it was signalled since the last call; zero if it was not.

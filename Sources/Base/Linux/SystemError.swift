@@ -24,11 +24,10 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The kernel's text for the error number, such as "No space left on device".
     public var reason: String {
         unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { buffer in
-            // The GNU strerror_r may return a static string instead of filling the buffer.
-            guard let base = buffer.baseAddress, let text = unsafe strerror_r(number, base, buffer.count) else {
+            guard let base = buffer.baseAddress, unsafe strerror_r(number, base, buffer.count) == 0 else {
                 return "error \(number)"
             }
-            return unsafe String(cString: text)
+            return unsafe String(cString: base)
         }
     }
 

@@ -2,9 +2,8 @@
 #ifndef WAFER_CLINUX_SYSTEM_H
 #define WAFER_CLINUX_SYSTEM_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
+// No _GNU_SOURCE here: it changes structures that Swift's own Glibc module declares without it, and the two would
+// disagree. What needs it lives in gnu.c.
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,6 +11,7 @@
 #include <limits.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/memfd.h>
 #include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
@@ -43,6 +43,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
+#include <semaphore.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -66,12 +67,31 @@ static inline int wafer_gettid(void) { return (int)syscall(SYS_gettid); }
 static inline int wafer_tgkill(int group, int thread, int signal) {
     return (int)syscall(SYS_tgkill, group, thread, signal);
 }
-static inline int wafer_memfd_create(const char *name, unsigned int flags) { return memfd_create(name, flags); }
+int wafer_memfd_create(const char *name, unsigned int flags);
 static inline int wafer_finit_module(int fd, const char *parameters) {
     return (int)syscall(SYS_finit_module, fd, parameters, 0);
 }
-static inline int wafer_set_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }
+int wafer_set_thread_name(const char *name);
+int wafer_fallocate(int fd, int mode, off_t offset, off_t count);
 static inline int wafer_sigrtmin(void) { return SIGRTMIN; }
+
+// epoll_event holds a union with pointers; the key is the only member we use.
+static inline int wafer_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t key) {
+    struct epoll_event event = {.events = events, .data.u64 = key};
+    return epoll_ctl(epoll, operation, fd, &event);
+}
+struct wafer_epoll_event {
+    uint32_t events;
+    uint64_t key;
+} __attribute__((packed));
+static inline int wafer_epoll_wait(int epoll, struct wafer_epoll_event *events, int count, int timeout) {
+    _Static_assert(sizeof(struct wafer_epoll_event) == sizeof(struct epoll_event), "epoll_event");
+    return epoll_wait(epoll, (struct epoll_event *)events, count, timeout);
+}
+
+// Handlers are C functions, so that no Swift runs in signal context.
+int wafer_install_wakeup_handler(int signal);
+int wafer_ignore_signal(int signal);
 
 // Macros with casts or calls.
 static inline int wafer_errno(void) { return errno; }
@@ -89,6 +109,10 @@ enum : unsigned int {
     WAFER_EPOLLHUP = EPOLLHUP,
     WAFER_EPOLLRDHUP = EPOLLRDHUP,
     WAFER_EPOLLET = EPOLLET,
+};
+enum : int {
+    WAFER_MADV_DONTNEED = 4,  // MADV_DONTNEED
+    WAFER_MADV_DONTDUMP = 16,  // MADV_DONTDUMP
 };
 enum : unsigned long {
     WAFER_BLKGETSIZE64 = BLKGETSIZE64,

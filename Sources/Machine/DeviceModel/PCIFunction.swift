@@ -1,0 +1,134 @@
+import Synchronization
+
+/// A PCI function: configuration space, windows and interrupts. Devices subclass it.
+///
+/// The configuration space has its own lock, because several vCPUs may reach it at once; a subclass guards the rest of
+/// its state itself.
+open class PCIFunction: BusDevice, @unchecked Sendable {
+    // @unchecked: `space` is guarded by its mutex, `intx` set once before the guest runs, the rest immutable.
+
+    private let space: Mutex<PCIConfigurationSpace>
+    private let initial: PCIConfigurationSpace
+    private let msixOffset: Int?
+    private let msixBar: Int?
+    private let interruptAsserted = Mutex(false)
+
+    /// The windows the function has.
+    public let bars: [PCIBar]
+    /// Present if the function has message-signalled interrupts.
+    public let msix: MSIX?
+    /// The function's end of its INTx wire; set when it is plugged in.
+    var intx: (any InterruptLine)?
+    /// Where each BAR is mapped now. Guarded by the root's lock.
+    var mappings: [UInt64?]
+    /// Where each BAR was placed when the function was plugged in. Guarded by the root's lock.
+    var places: [UInt64] = []
+
+    /// - Parameters:
+    ///   - interrupts: gives the function an MSI-X capability with its table in `msixBar`.
+    ///   - msixBar: a BAR number that `bars` leaves free.
+    public init(
+        space: PCIConfigurationSpace, bars: [PCIBar], interrupts: (any MessageInterrupts)? = nil, msixBar: Int = 1
+    ) {
+        var space = space
+        var bars = bars
+        if let interrupts {
+            let msix = MSIX(interrupts)
+            bars.append(PCIBar(index: msixBar, kind: .memory32, count: MSIX.barSize))
+            let (body, writable) = msix.capabilityBody(bar: msixBar)
+            msixOffset = space.addCapability(MSIX.capability, body, writable: writable)
+            self.msix = msix
+            self.msixBar = msixBar
+        } else {
+            msixOffset = nil
+            msix = nil
+            self.msixBar = nil
+        }
+        for bar in bars { bar.declare(in: &space) }
+        self.bars = bars
+        self.mappings = Array(repeating: nil, count: bars.count)
+        initial = space
+        self.space = Mutex(space)
+    }
+
+    // MARK: What a device implements
+
+    /// A read in a BAR of the device's own.
+    open func readBar(_ bar: Int, offset: UInt64, width: Int) -> UInt64 { allOnes(width: width) }
+
+    /// A write in a BAR of the device's own.
+    open func writeBar(_ bar: Int, offset: UInt64, width: Int, value: UInt64) {}
+
+    /// A BAR answers at another address now, or nowhere (nil). For moving doorbells.
+    open func barMoved(_ bar: Int, to address: UInt64?) {}
+
+    /// The guest wrote to the configuration space outside the common header and MSI-X.
+    open func configurationWritten(_ offset: Int, width: Int) {}
+
+    /// Back to the state after power-on; the guest's mappings are gone already.
+    open func reset() {}
+
+    /// The function was unplugged or the machine ends: stop threads, release what is held. No call follows.
+    open func close() {}
+
+    // MARK: Interrupts
+
+    /// Raises or lowers the function's INTx wire, as far as the guest allows it.
+    public func setInterrupt(_ level: Bool) {
+        let disabled = space.withLock { space in
+            let status: UInt16 = space.get(PCIConfigurationSpace.Offset.status)
+            space.set(PCIConfigurationSpace.Offset.status, level ? status | 1 << 3 : status & ~(1 << 3))
+            return space.command & PCIConfigurationSpace.Command.interruptDisable != 0
+        }
+        interruptAsserted.withLock { $0 = level }
+        intx?.set(level && !disabled)
+    }
+
+    // MARK: Configuration space
+
+    /// Works on the configuration space under its lock.
+    public func withSpace<T>(_ body: (inout PCIConfigurationSpace) -> T) -> T { space.withLock { body(&$0) } }
+
+    func readConfiguration(_ offset: Int, width: Int) -> UInt64 {
+        space.withLock { $0.guestRead(offset, width: width) }
+    }
+
+    func writeConfiguration(_ offset: Int, width: Int, value: UInt64) {
+        let (control, disabled) = space.withLock { space in
+            space.guestWrite(offset, width: width, value: value)
+            return (
+                msixOffset.map { space.get($0 + 2, as: UInt16.self) },
+                space.command & PCIConfigurationSpace.Command.interruptDisable != 0
+            )
+        }
+        if offset < 0x40 {
+            if offset <= 5, offset + width > 4 { intx?.set(interruptAsserted.withLock { $0 } && !disabled) }
+        } else if let control, let msixOffset, offset < msixOffset + 4, offset + width > msixOffset + 2 {
+            msix?.setControl(control)
+        } else {
+            configurationWritten(offset, width: width)
+        }
+    }
+
+    func resetAll() {
+        setInterrupt(false)
+        space.withLock { $0 = initial }
+        msix?.reset()
+        reset()
+    }
+
+    // MARK: BusDevice: the region is the BAR's number
+
+    public final func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
+        if region == msixBar { return msix?.read(offset, width: width) ?? allOnes(width: width) }
+        return readBar(region, offset: offset, width: width)
+    }
+
+    public final func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
+        if region == msixBar {
+            msix?.write(offset, width: width, value: value)
+            return
+        }
+        writeBar(region, offset: offset, width: width, value: value)
+    }
+}
