@@ -37,6 +37,7 @@ let package = Package(
         // Machine: one virtual machine and what it is made of.
         target("Machine", "GuestMemory", ["Linux"]),
         target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux"]),
+        target("Machine", "Chipset", ["Bytes", "DeviceModel", "Linux"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
@@ -46,5 +47,6 @@ let package = Package(
         tests("Linux"),
         tests("GuestMemory"),
         tests("DeviceModel"),
+        tests("Chipset", ["DeviceModel", "Linux"]),
     ]
 )
