@@ -38,6 +38,7 @@ let package = Package(
         target("Machine", "GuestMemory", ["Linux"]),
         target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux"]),
         target("Machine", "Chipset", ["Bytes", "DeviceModel", "Linux"]),
+        target("Machine", "KVM", ["CLinux", "Linux", "Bytes"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
@@ -48,5 +49,6 @@ let package = Package(
         tests("GuestMemory"),
         tests("DeviceModel"),
         tests("Chipset", ["DeviceModel", "Linux"]),
+        tests("KVM", ["CLinux", "Linux", "Bytes"]),
     ]
 )
