@@ -45,7 +45,10 @@ let package = Package(
             name: "wafer", dependencies: ["Linux"], path: "Sources/Products/wafer", swiftSettings: strict),
 
         tests("Bytes"),
-        tests("Linux"),
+        // What several test suites share.
+        .target(
+            name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
+        tests("Linux", ["TestNetwork"]),
         tests("GuestMemory"),
         tests("DeviceModel"),
         tests("Chipset", ["DeviceModel", "Linux"]),

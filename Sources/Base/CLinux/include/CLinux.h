@@ -8,5 +8,7 @@
 
 #include "system.h"
 #include "kvm.h"
+#include "tun.h"
+#include "vhost.h"
 
 #endif

@@ -72,6 +72,7 @@ static inline int wafer_finit_module(int fd, const char *parameters) {
     return (int)syscall(SYS_finit_module, fd, parameters, 0);
 }
 int wafer_set_thread_name(const char *name);
+int wafer_unshare(int flags);
 int wafer_fallocate(int fd, int mode, off_t offset, off_t count);
 static inline int wafer_sigrtmin(void) { return SIGRTMIN; }
 
@@ -111,6 +112,7 @@ enum : unsigned int {
     WAFER_EPOLLET = EPOLLET,
 };
 enum : int {
+    WAFER_CLONE_NEWNET = 0x40000000,  // CLONE_NEWNET
     WAFER_MADV_DONTNEED = 4,  // MADV_DONTNEED
     WAFER_MADV_DONTDUMP = 16,  // MADV_DONTDUMP
 };
