@@ -39,11 +39,13 @@ let package = Package(
         target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux"]),
         target("Machine", "Chipset", ["Bytes", "DeviceModel", "Linux"]),
         target("Machine", "KVM", ["CLinux", "Linux", "Bytes"]),
+        target("Machine", "ACPI", ["Bytes"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
             name: "wafer", dependencies: ["Linux"], path: "Sources/Products/wafer", swiftSettings: strict),
 
+        tests("ACPI"),
         tests("Bytes"),
         // What several test suites share.
         .target(
