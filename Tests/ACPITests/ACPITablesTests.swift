@@ -66,7 +66,7 @@ struct ACPITablesTests {
         #expect(Array(fadt[88..<94]) == [4, 2, 0, 4, 16, 0])
         #expect(fadt[108] == 0x32)
         #expect(try fadt.little(UInt16.self, at: 109) == 0b10011)
-        #expect(try fadt.little(UInt32.self, at: 112) == 0x8425)
+        #expect(try fadt.little(UInt32.self, at: 112) == 0x8525)
         // RESET_REG: I/O space, 8 bits, byte access, port CF9; then the value.
         #expect(Array(fadt[116..<129]) == [1, 8, 0, 1, 0xf9, 0x0c, 0, 0, 0, 0, 0, 0, 0x0f])
         #expect(Array(fadt[208..<220]) == [1, 32, 0, 3, 8, 6, 0, 0, 0, 0, 0, 0])
@@ -77,7 +77,7 @@ struct ACPITablesTests {
     func fadtFlags() throws {
         let fadt = try Self.place(ACPIConfiguration(processorCount: 9)).table("FACP")
         #expect(try fadt.little(UInt16.self, at: 109) == 0b10001)
-        #expect(try fadt.little(UInt32.self, at: 112) == 0x48425)
+        #expect(try fadt.little(UInt32.self, at: 112) == 0x48525)
     }
 
     @Test("the MADT of a small machine")

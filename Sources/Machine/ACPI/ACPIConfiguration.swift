@@ -69,7 +69,7 @@ public enum ACPIPlatform {
     public static let pm1EventPort: UInt16 = 0x600
     /// PM1a control word.
     public static let pm1ControlPort: UInt16 = 0x604
-    /// The 3.579545 MHz timer; 24 bits wide.
+    /// The 3.579545 MHz timer; 32 bits wide.
     public static let pmTimerPort: UInt16 = 0x608
     /// General-purpose events: 8 bytes of status, then 8 bytes of enable.
     public static let gpe0Port: UInt16 = 0x620

@@ -74,11 +74,13 @@ extension ACPITable {
         let c1OnAllProcessors: UInt32 = 1 << 2
         // Bit 4 clear: the power button is a fixed one, in PM1. Bit 5 set: there is no fixed sleep button.
         let noFixedSleepButton: UInt32 = 1 << 5
-        // Bit 7 (RTC wakes from S4) stays clear: there is no S4. Bit 8 clear: the timer has 24 bits.
+        // Bit 7 (RTC wakes from S4) stays clear: there is no S4.
+        let timerHas32Bits: UInt32 = 1 << 8
         let resetRegister: UInt32 = 1 << 10
         // Bit 15: prefer the PM timer over a processor's own counter where the latter is not known to be good.
         let usePlatformClock: UInt32 = 1 << 15
-        var flags = wbinvdWorks | c1OnAllProcessors | noFixedSleepButton | resetRegister | usePlatformClock
+        var flags = wbinvdWorks | c1OnAllProcessors | noFixedSleepButton | timerHas32Bits | resetRegister
+        flags |= usePlatformClock
         // Bit 18: flat logical APIC addressing names 8 processors only; beyond that systems must use clusters.
         if configuration.apicIdentifiers.count > 8 { flags |= 1 << 18 }
         return flags
