@@ -40,6 +40,7 @@ let package = Package(
         target("Machine", "Chipset", ["Bytes", "DeviceModel", "Linux"]),
         target("Machine", "KVM", ["CLinux", "Linux", "Bytes"]),
         target("Machine", "ACPI", ["Bytes"]),
+        target("Machine", "VMXConfig", ["Bytes", "Linux"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
@@ -51,9 +52,12 @@ let package = Package(
         .target(
             name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
         tests("Linux", ["TestNetwork"]),
+        .target(
+            name: "TestFiles", dependencies: ["CLinux"], path: "Tests/Support/TestFiles", swiftSettings: common),
         tests("GuestMemory"),
         tests("DeviceModel"),
         tests("Chipset", ["DeviceModel", "Linux"]),
         tests("KVM", ["CLinux", "Linux", "Bytes"]),
+        tests("VMXConfig", ["Bytes", "Linux", "TestFiles"]),
     ]
 )

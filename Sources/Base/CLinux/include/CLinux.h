@@ -7,6 +7,7 @@
 #define WAFER_CLINUX_H
 
 #include "system.h"
+#include "files.h"
 #include "kvm.h"
 #include "tun.h"
 #include "vhost.h"

@@ -1,0 +1,171 @@
+import Testing
+
+@testable import VMXConfig
+
+@Suite("Disks, network cards and ports in a .vmx file")
+struct DeviceTests {
+    let scsi = "scsi0.present = TRUE\nscsi0.virtualDev = wafer-virtio\n"  // lines 3 and 4
+
+    @Test("a disk that cannot be given to the guest is an error")
+    func disks() {
+        let disk = "scsi0:0.present = TRUE\nscsi0:0.fileName = a.vmdk\n"
+        #expect(
+            errors(adding: "scsi0.present = TRUE\nscsi0.virtualDev = pvscsi\n" + disk) == [
+                #"debian12.vmx:4: scsi0.virtualDev: the controller "pvscsi" is not supported yet; use "wafer-virtio""#
+            ])
+        #expect(
+            errors(adding: "scsi0.present = TRUE\n" + disk) == [
+                #"debian12.vmx: scsi0.virtualDev: is not set, and VMware's default controller is not supported yet; use "wafer-virtio""#
+            ])
+        #expect(
+            errors(adding: disk) == [
+                "debian12.vmx:3: scsi0:0.present: its controller is missing: scsi0.present is not TRUE"
+            ])
+        #expect(errors(adding: scsi + "scsi0:0.present = TRUE") == ["debian12.vmx: scsi0:0.fileName: is missing"])
+        #expect(
+            errors(adding: scsi + disk + "scsi0:0.mode = independent-nonpersistent") == [
+                #"debian12.vmx:7: scsi0:0.mode: "independent-nonpersistent" is not supported yet"#
+            ])
+        #expect(errors(adding: scsi + disk + "scsi0:0.mode = odd").count == 1)
+        #expect(
+            errors(adding: scsi + disk + "scsi0:0.deviceType = scsi-passthru-rdm") == [
+                #"debian12.vmx:7: scsi0:0.deviceType: the device type "scsi-passthru-rdm" is not supported yet"#
+            ])
+        #expect(
+            errors(adding: scsi + disk + "scsi0:0.wafer.queues = 65") == [
+                #"debian12.vmx:7: scsi0:0.wafer.queues: "65" is not between 1 and 64 queues"#
+            ])
+        #expect(
+            errors(adding: scsi + disk + "scsi0.sharedBus = physical") == [
+                #"debian12.vmx:7: scsi0.sharedBus: "physical" is not supported yet"#
+            ])
+        #expect(
+            errors(adding: scsi + disk + "scsi0:1.present = TRUE\nscsi0:1.fileName = a.vmdk") == [
+                #"debian12.vmx:8: scsi0:1.fileName: "dir/a.vmdk" is the disk of scsi0:0 too"#
+            ])
+        #expect(
+            errors(adding: "sata0.present = TRUE\nsata0:0.present = TRUE\nsata0:0.fileName = a.vmdk") == [
+                #"debian12.vmx:4: sata0:0.present: sata disks are not supported yet; use a scsi controller with virtualDev "wafer-virtio""#
+            ])
+        #expect(
+            errors(adding: scsi + "scsi0:7.present = TRUE\nscsi0:7.fileName = a.vmdk") == [
+                "debian12.vmx:5: scsi0:7.present: unit 7 belongs to the controller itself"
+            ])
+    }
+
+    @Test(
+        "a device where none can be is an error",
+        arguments: [
+            "scsi4", "scsi0:16", "scsi0:x", "ide2:0", "ethernet10", "serial4", "nvme0:15", "scsi0:99999999999999999999",
+        ])
+    func impossible(device: String) {
+        #expect(
+            errors(adding: "\(device).present = TRUE\n") == [
+                "debian12.vmx:3: \(device).present: there is no such place for a device"
+            ])
+    }
+
+    let card = "ethernet0.present = TRUE\nethernet0.virtualDev = wafer-virtio\n"  // lines 3 and 4
+
+    @Test("a network card that cannot be given to the guest is an error")
+    func cards() {
+        #expect(
+            errors(adding: "ethernet0.present = TRUE\nethernet0.virtualDev = vmxnet3") == [
+                #"debian12.vmx:4: ethernet0.virtualDev: the adapter "vmxnet3" is not supported yet; use "wafer-virtio""#
+            ])
+        #expect(
+            errors(adding: "ethernet0.present = TRUE") == [
+                #"debian12.vmx: ethernet0.virtualDev: is not set, and VMware's default adapter is not supported yet; use "wafer-virtio""#
+            ])
+        #expect(errors(adding: "ethernet0.present = TRUE\nethernet0.virtualDev = ne2000").count == 1)
+        #expect(
+            errors(adding: card + "ethernet0.wafer.tap = a/b") == [
+                #"debian12.vmx:5: ethernet0.wafer.tap: "a/b" is not the name of a network interface"#
+            ])
+        #expect(errors(adding: card + "ethernet0.wafer.tap = abcdefghijklmnop").count == 1)
+        #expect(errors(adding: card + "ethernet0.wafer.queues = 0").count == 1)
+        #expect(errors(adding: card + "ethernet0.connectionType = wifi").count == 1)
+    }
+
+    @Test("addresses are checked by their type")
+    func addresses() throws {
+        let fixed = card + "ethernet0.addressType = static\nethernet0.address = "
+        #expect(errors(adding: fixed + "00:50:56:3f:ff:ff") == [])
+        #expect(try warnings(adding: fixed + "00:50:56:3f:ff:ff") == [])
+        #expect(
+            try warnings(adding: fixed + "52:54:00:12:34:56") == [
+                "debian12.vmx:6: ethernet0.address: 52:54:00:12:34:56 lies outside the range for static addresses, 00:50:56:00:00:00 to 00:50:56:3f:ff:ff"
+            ])
+        #expect(
+            errors(adding: fixed + "01:50:56:00:00:01") == [
+                "debian12.vmx:6: ethernet0.address: 01:50:56:00:00:01 cannot be the address of one card"
+            ])
+        #expect(errors(adding: fixed + "00:00:00:00:00:00").count == 1)
+        #expect(
+            errors(adding: fixed + "00:50:56") == [
+                #"debian12.vmx:6: ethernet0.address: "00:50:56" is not an Ethernet address of six pairs of hexadecimal digits"#
+            ])
+        #expect(
+            errors(adding: card + "ethernet0.addressType = static") == [
+                #"debian12.vmx: ethernet0.address: is missing; addressType "static" needs it"#
+            ])
+        #expect(
+            errors(adding: card + "ethernet0.addressType = vpx") == [
+                #"debian12.vmx: ethernet0.generatedAddress: is missing; addressType "vpx" needs the address the manager gave"#
+            ])
+        #expect(
+            try warnings(adding: card + "ethernet0.addressType = vpx\nethernet0.generatedAddress = 00:50:56:80:00:01")
+                == [])
+        #expect(
+            try warnings(adding: card + "ethernet0.addressType = vpx\nethernet0.generatedAddress = 00:50:56:c0:00:01")
+                .count
+                == 1)
+        let second = "ethernet1.present = TRUE\nethernet1.virtualDev = wafer-virtio\nethernet1.addressType = static\n"
+        #expect(
+            errors(adding: fixed + "00:50:56:00:00:01\n" + second + "ethernet1.address = 00-50-56-00-00-01") == [
+                "debian12.vmx:10: ethernet1.address: 00:50:56:00:00:01 is the address of ethernet0 too"
+            ])
+    }
+
+    @Test("generated addresses come from the machine's UUID, ten apart")
+    func generated() throws {
+        let uuid = try #require(MachineUUID(someUUID))
+        #expect(MACAddress.generated(for: uuid, card: 0).description == "00:0c:29:99:15:1f")
+        #expect(MACAddress.generated(for: uuid, card: 2).description == "00:0c:29:99:15:33")
+        let last = try #require(MachineUUID("00000000-0000-0000-0000-000000ffffff"))
+        #expect(MACAddress.generated(for: last, card: 1).description == "00:0c:29:00:00:09")
+    }
+
+    @Test("UUIDs are read in VMware's and the usual notation and nothing else")
+    func uuids() {
+        #expect(MachineUUID(someUUID)?.description == someUUID)
+        #expect(MachineUUID("564DEE3C-5206-A3DE-BE4A-739CCC99151F")?.description == someUUID)
+        for bad in [
+            "", "5 6", someUUID + " 00", "56 4d ee 3c 52 06 a3 de-be 4a 73 9c cc 99 15 1", String(someUUID.dropLast(3)),
+        ] {
+            #expect(MachineUUID(bad) == nil)
+        }
+    }
+
+    @Test("a port's back end is checked")
+    func ports() throws {
+        let serial = "serial0.present = TRUE\nserial0.fileType = "
+        #expect(errors(adding: serial + "file") == ["debian12.vmx: serial0.fileName: is missing"])
+        #expect(errors(adding: serial + "carrier-pigeon\n").count == 1)
+        #expect(
+            errors(adding: serial + "network\nserial0.fileName = \"udp://x\"") == [
+                #"debian12.vmx:5: serial0.fileName: "udp://x" begins with neither tcp:// nor telnet://"#
+            ])
+        let long = String(repeating: "x", count: 120)
+        #expect(errors(adding: serial + "pipe\nserial0.fileName = " + long).count == 1)
+        #expect(errors(adding: serial + "file\nserial0.fileName = " + long).isEmpty)
+        #expect(errors(adding: serial + "pipe\nserial0.fileName = x\nserial0.pipe.endPoint = both").count == 1)
+        #expect(errors(adding: "wafer.console.present = TRUE").count == 1)
+    }
+
+    @Test("foreign text in a message can forge no other line")
+    func messages() {
+        #expect(quoted("a\nb\u{202e}c\u{1b}[1m") == #""a\u{a}b\u{202e}c\u{1b}[1m""#)
+        #expect(quoted(String(repeating: "x", count: 500)).unicodeScalars.count == 123)
+    }
+}
