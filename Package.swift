@@ -51,7 +51,7 @@ let package = Package(
         // What several test suites share.
         .target(
             name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
-        tests("Linux", ["TestNetwork"]),
+        tests("Linux", ["TestNetwork", "CLinux"]),
         .target(
             name: "TestFiles", dependencies: ["CLinux"], path: "Tests/Support/TestFiles", swiftSettings: common),
         tests("GuestMemory"),

@@ -11,5 +11,6 @@
 #include "kvm.h"
 #include "tun.h"
 #include "vhost.h"
+#include "uring.h"
 
 #endif
