@@ -42,6 +42,10 @@ let package = Package(
         target("Machine", "ACPI", ["Bytes"]),
         target("Machine", "VMXConfig", ["Bytes", "Linux"]),
 
+        target(
+            "Machine", "VMX",
+            ["Bytes", "Linux", "KVM", "GuestMemory", "DeviceModel", "Chipset"]),
+
         // Products: pick the process by name, nothing more.
         .executableTarget(
             name: "wafer", dependencies: ["Linux"], path: "Sources/Products/wafer", swiftSettings: strict),

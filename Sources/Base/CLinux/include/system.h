@@ -73,6 +73,7 @@ static inline int wafer_finit_module(int fd, const char *parameters) {
 }
 int wafer_set_thread_name(const char *name);
 int wafer_unshare(int flags);
+int wafer_accept4(int fd);
 int wafer_fallocate(int fd, int mode, off_t offset, off_t count);
 static inline int wafer_sigrtmin(void) { return SIGRTMIN; }
 

@@ -1,18 +1,18 @@
 /// A date and time of day in the Gregorian calendar, as an RTC counts them.
-struct CalendarTime: Equatable {
-    var year: Int
+public struct CalendarTime: Equatable, Sendable {
+    public var year: Int
     /// 1...12
-    var month: Int
+    public var month: Int
     /// 1...31
-    var day: Int
-    var hour: Int
-    var minute: Int
-    var second: Int
+    public var day: Int
+    public var hour: Int
+    public var minute: Int
+    public var second: Int
     /// 1 is Sunday.
-    var weekday: Int
+    public var weekday: Int
 
     /// From seconds since 1970-01-01 00:00:00.
-    init(secondsSince1970 seconds: Int64) {
+    public init(secondsSince1970 seconds: Int64) {
         let days = Int((seconds >= 0 ? seconds : seconds - 86_399) / 86_400)
         let rest = Int(seconds - Int64(days) * 86_400)
         hour = rest / 3600
@@ -31,7 +31,7 @@ struct CalendarTime: Equatable {
         year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
     }
 
-    init(year: Int, month: Int, day: Int, hour: Int, minute: Int, second: Int) {
+    public init(year: Int, month: Int, day: Int, hour: Int, minute: Int, second: Int) {
         self.year = year
         self.month = month
         self.day = day
@@ -43,7 +43,7 @@ struct CalendarTime: Equatable {
     }
 
     /// Seconds since 1970-01-01 00:00:00. Fields out of range carry over.
-    var secondsSince1970: Int64 {
+    public var secondsSince1970: Int64 {
         let shiftedYear = month <= 2 ? year - 1 : year
         let era = (shiftedYear >= 0 ? shiftedYear : shiftedYear - 399) / 400
         let yearOfEra = shiftedYear - era * 400
