@@ -80,12 +80,12 @@ public final class PowerManagement: BusDevice {
         }
     }
 
-    /// The PM timer: 3.579545 MHz, 24 bits (the FADT's TMR_VAL_EXT is clear).
+    /// The PM timer: 3.579545 MHz, 32 bits (the FADT says so).
     private var timer: UInt32 {
         let elapsed = monotonicNanoseconds() &- start
         // Split, so that the product cannot overflow: seconds and the rest.
         let ticks = (elapsed / 1_000_000_000) &* 3_579_545 &+ (elapsed % 1_000_000_000) &* 3_579_545 / 1_000_000_000
-        return UInt32(truncatingIfNeeded: ticks) & 0xff_ffff
+        return UInt32(truncatingIfNeeded: ticks)
     }
 
     // MARK: Registers

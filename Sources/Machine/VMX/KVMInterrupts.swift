@@ -81,7 +81,7 @@ private final class KVMMessages: MessageInterrupts {
                 // Changing the routing table waits for all vCPUs: only when it must change.
                 if vector.route != message {
                     let target = MSIMessage(address: message.address, data: message.data)
-                    guard (try? machine.setRoute(interrupts[index], .message(target))) != nil else { return }
+                    guard (try? machine.setRoute(interrupts[index], .msi(target))) != nil else { return }
                     vector.route = message
                 }
                 if !vector.attached {

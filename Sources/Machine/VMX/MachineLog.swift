@@ -1,4 +1,4 @@
-import Linux
+public import Linux
 import Synchronization
 
 /// The VM's log file, `vmware.log` beside its `.vmx`, in the form administrators know: time, thread, level, text.

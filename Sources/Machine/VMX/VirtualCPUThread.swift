@@ -32,7 +32,7 @@ final class VirtualCPUThread: @unchecked Sendable {
     private let command = Atomic<UInt8>(Command.park)
     private let parked = Semaphore()
     private let wake = Semaphore()
-    private let report: @Sendable (VirtualCPUThread, GuestEvent) -> Void
+    private let report: @Sendable (GuestEvent) -> Void
     private let thread = Mutex<Thread?>(nil)
     /// Exits since the machine was powered on; read by statistics.
     let exits = Atomic<UInt64>(0)
@@ -40,7 +40,7 @@ final class VirtualCPUThread: @unchecked Sendable {
     /// - Parameter report: called on this thread when the vCPU cannot go on; the thread parks after it.
     init(
         _ vcpu: VirtualCPU, ports: AddressSpace, memory: AddressSpace,
-        report: @escaping @Sendable (VirtualCPUThread, GuestEvent) -> Void
+        report: @escaping @Sendable (GuestEvent) -> Void
     ) {
         self.vcpu = vcpu
         self.ports = BusView(ports)
@@ -81,7 +81,7 @@ final class VirtualCPUThread: @unchecked Sendable {
     // MARK: The thread
 
     private func main() {
-        do { try vcpu.bindToCurrentThread() } catch { report(self, .failed("\(error)")) }
+        do { try vcpu.bindToCurrentThread() } catch { report(.failed("\(error)")) }
         while true {
             parked.signal()
             wake.wait()
@@ -142,14 +142,18 @@ final class VirtualCPUThread: @unchecked Sendable {
     private func stop(_ exit: VirtualCPU.Exit) {
         command.store(Command.park, ordering: .releasing)
         switch exit {
-        case .shutdown: report(self, .reset("vCPU \(vcpu.id) shut down after a triple fault"))
-        case .systemEvent: report(self, .failed("system event \(vcpu.systemEvent)"))
-        case .internalError: report(self, .failed("vCPU \(vcpu.id): \(vcpu.internalError)"))
-        case .entryFailure: report(self, .failed("vCPU \(vcpu.id): \(vcpu.entryFailure)"))
-        default: report(self, .failed("vCPU \(vcpu.id): unexpected exit \(exit)"))
+        case .shutdown: report(.reset("vCPU \(vcpu.id) shut down after a triple fault"))
+        case .systemEvent: report(.failed("system event \(vcpu.systemEvent)"))
+        case .internalError: report(.failed("vCPU \(vcpu.id): \(vcpu.internalError)"))
+        case .entryFailure: report(.failed("vCPU \(vcpu.id): \(vcpu.entryFailure)"))
+        default: report(.failed("vCPU \(vcpu.id): unexpected exit \(exit)"))
         }
     }
 
-    /// Parks this vCPU after the exit it is serving; on its own thread, for devices that stop the machine.
-    func parkSelf() { command.store(Command.park, ordering: .releasing) }
+    /// Parks the vCPU as soon as its present exit is served. From any thread, its own too; the machine still calls
+    /// `requestPark` and waits.
+    func stopSoon() {
+        command.store(Command.park, ordering: .releasing)
+        vcpu.kick()
+    }
 }

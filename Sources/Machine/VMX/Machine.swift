@@ -1,0 +1,264 @@
+public import Chipset
+public import DeviceModel
+public import GuestMemory
+public import KVM
+public import Linux
+import Synchronization
+
+/// One virtual machine: memory, vCPUs, chipset, PCI bus and the devices on it.
+///
+/// Built and controlled on one thread, that of `loop`. Guests reach it only through their vCPUs, which hand what
+/// concerns the whole machine (reset, power off, failure) over to the loop.
+public final class Machine: @unchecked Sendable {
+    // @unchecked: everything mutable here is touched on the loop's thread only, which `assertOwned` checks.
+
+    /// What the machine is made with, apart from its devices.
+    public struct Shape: Sendable {
+        /// Bytes of RAM; a multiple of 4 KiB.
+        public var memory: Int
+        /// 1...64
+        public var processors: Int
+        public var coresPerSocket: Int
+        public var processorModel: String
+        public var hugePages: Bool
+        /// Seconds that the guest's clock is ahead of UTC.
+        public var clockOffset: Int64
+
+        public init(memory: Int, processors: Int) {
+            self.memory = memory
+            self.processors = processors
+            coresPerSocket = 1
+            processorModel = "host"
+            hugePages = false
+            clockOffset = 0
+        }
+    }
+
+    /// In which state the machine is, in vim25's terms where it has them.
+    public enum State: String, Sendable {
+        case poweredOff
+        case running
+        case paused
+        /// Paused until somebody answers a question.
+        case question
+        /// KVM gave up on the guest; the log says why.
+        case crashed
+    }
+
+    public let shape: Shape
+    public let loop: EventLoop
+    public let log: MachineLog
+    public let system: KVMSystem
+    public let virtualMachine: VirtualMachine
+    public let memory: GuestMemory
+    public let ports = AddressSpace.ports()
+    public let memorySpace = AddressSpace.memory()
+    public let interrupts: any InterruptController
+    public let doorbells: any DoorbellBinder
+    public let pci: PCIRoot
+    public let windows: PCIWindows
+    public let power: PowerManagement
+    public let clock: RealTimeClock
+    private let resetPorts: ResetPorts
+
+    /// Puts kernel, tables and first registers in place, at power-on and after every reset.
+    public var boot: ((Machine) throws -> BootState)?
+    /// What is reset with the machine besides the PCI functions: serial ports.
+    var resettable: [() -> Void] = []
+    /// Called when the machine has left `running` for good: on power off and after a failure.
+    public var ended: ((State) -> Void)?
+    /// Called with every change of state.
+    public var changed: ((State) -> Void)?
+
+    public private(set) var state = State.poweredOff
+    private(set) var vcpus: [VirtualCPUThread] = []
+    private var vcpusRun = false
+    /// How often the guest was reset since power-on.
+    public private(set) var resets = 0
+    private let initial: InitialState
+
+    /// Builds a machine without devices on its bus.
+    ///
+    /// - Parameter loop: not started yet or owned by the caller's thread.
+    public init(_ shape: Shape, loop: EventLoop, log: MachineLog) throws {
+        self.shape = shape
+        self.loop = loop
+        self.log = log
+        system = try KVMSystem()
+        var configuration = VirtualMachine.Configuration()
+        configuration.vcpuIDLimit = UInt32(shape.processors)
+        virtualMachine = try VirtualMachine(system, configuration)
+        memory = try GuestMemory(count: shape.memory, hugePages: shape.hugePages)
+        for region in memory.regions {
+            let host = unsafe memory.host(of: region)
+            _ = unsafe try virtualMachine.addMemory(
+                at: region.start, UnsafeMutableRawBufferPointer(start: host, count: region.count))
+        }
+        let interrupts = KVMInterruptController(virtualMachine)
+        self.interrupts = interrupts
+        doorbells = KVMDoorbells(virtualMachine)
+
+        let events = GuestEvents()
+        resetPorts = ResetPorts { events.raise(.reset("the guest asked for it")) }
+        windows = Machine.windows(memory: memory, system: system)
+        pci = PCIRoot(
+            ports: ports, memory: memorySpace, windows: windows,
+            interruptLines: (16..<24).map { SharedInterruptLine(interrupts.line($0)) }, resetControl: resetPorts)
+        power = PowerManagement(sci: interrupts.line(PowerManagement.interrupt)) { events.raise(.powerOff) }
+        clock = RealTimeClock(
+            interrupt: interrupts.line(RealTimeClock.interrupt), loop: loop, offset: shape.clockOffset)
+
+        let cpuids = try ProcessorPolicy.cpuids(shape, system)
+        var threads: [VirtualCPU] = []
+        for index in 0..<shape.processors {
+            let vcpu = try VirtualCPU(virtualMachine, id: UInt32(index))
+            try vcpu.setCPUID(cpuids[index])
+            threads.append(vcpu)
+        }
+        initial = try InitialState(virtualMachine, threads)
+        try mapChipset()
+        for vcpu in threads {
+            vcpus.append(
+                VirtualCPUThread(vcpu, ports: ports, memory: memorySpace) { event in events.raise(event) })
+        }
+        events.sink = { [weak self] event in self?.raisedByGuest(event) }
+    }
+
+    /// Where BARs go: above RAM, inside what the processor can address.
+    private static func windows(memory: GuestMemory, system: KVMSystem) -> PCIWindows {
+        let top = memory.regions.last?.end ?? 0
+        let size: UInt64 = 32 << 30
+        let start = max((top + size - 1) & ~(size - 1), size)
+        return PCIWindows(
+            ports: 0xc000...0xfeff, memory32: 0xc000_0000...0xfebf_ffff, memory64: start...(start + size - 1))
+    }
+
+    private func mapChipset() throws {
+        try ports.map(pci, region: PCIRoot.portRegion, at: PCIRoot.port, count: 8)
+        try memorySpace.map(pci, region: PCIRoot.ecamRegion, at: Q35.ecamBase, count: Q35.ecamSize)
+        try ports.map(power, region: PowerManagement.registerRegion, at: PowerManagement.port, count: PowerManagement.portCount)
+        try ports.map(power, region: PowerManagement.commandRegion, at: PowerManagement.commandPort, count: 2)
+        try ports.map(clock, at: RealTimeClock.port, count: RealTimeClock.portCount)
+        try ports.map(resetPorts, region: ResetPorts.keyboardRegion, at: ResetPorts.keyboardPort, count: 1)
+        try ports.map(resetPorts, region: ResetPorts.systemControlRegion, at: ResetPorts.systemControlPort, count: 1)
+        try pci.plug(Q35.hostBridge(), at: Q35.hostBridgeAddress)
+        try pci.plug(Q35.isaBridge(), at: Q35.isaBridgeAddress)
+    }
+
+    func assertOwned() { precondition(loop.isCurrent, "the machine is controlled on its loop's thread") }
+
+    // MARK: What guests ask for
+
+    /// On a vCPU thread: stop the vCPUs soon, and decide on the loop.
+    private func raisedByGuest(_ event: GuestEvent) {
+        for thread in vcpus { thread.stopSoon() }
+        loop.perform { self.handle(event) }
+    }
+
+    private func handle(_ event: GuestEvent) {
+        guard state == .running else { return }
+        switch event {
+        case .reset(let reason):
+            log.info("Reset: \(reason)")
+            do { try reset() } catch { fail("cannot reset: \(error)") }
+        case .powerOff:
+            log.info("The guest powered the machine off")
+            powerOff()
+        case .failed(let reason): fail(reason)
+        }
+    }
+
+    private func fail(_ reason: String) {
+        log.error(reason)
+        parkAll()
+        enter(.crashed)
+        ended?(.crashed)
+    }
+
+    // MARK: Power
+
+    private func enter(_ state: State) {
+        if self.state == state { return }
+        log.info("State: \(self.state.rawValue) -> \(state.rawValue)")
+        self.state = state
+        changed?(state)
+    }
+
+    /// Starts the guest.
+    public func powerOn() throws {
+        assertOwned()
+        precondition(state == .poweredOff, "powered on twice")
+        for thread in vcpus { try thread.start() }
+        try prepareGuest()
+        enter(.running)
+        runAll()
+    }
+
+    /// Stops the guest at once and for good, as if the plug were pulled.
+    public func powerOff() {
+        assertOwned()
+        guard state != .poweredOff else { return }
+        parkAll()
+        for thread in vcpus { thread.end() }
+        for (_, function) in pci.functions { function.close() }
+        enter(.poweredOff)
+        ended?(.poweredOff)
+    }
+
+    /// Resets the machine as the reset button does.
+    public func reset() throws {
+        assertOwned()
+        parkAll()
+        pci.reset()
+        power.reset()
+        clock.reset()
+        for reset in resettable { reset() }
+        try initial.restore(virtualMachine, vcpus.map(\.vcpu))
+        resets += 1
+        try prepareGuest()
+        enter(.running)
+        runAll()
+    }
+
+    /// Stops the vCPUs; devices finish what they have begun.
+    public func pause(_ reason: State = .paused) {
+        assertOwned()
+        guard state == .running else { return }
+        parkAll()
+        enter(reason)
+    }
+
+    /// Goes on after `pause`.
+    public func resume() {
+        assertOwned()
+        guard state == .paused || state == .question else { return }
+        enter(.running)
+        runAll()
+    }
+
+    private func parkAll() {
+        guard vcpusRun else { return }
+        for thread in vcpus { thread.requestPark() }
+        for thread in vcpus { thread.waitUntilParked() }
+        vcpusRun = false
+    }
+
+    private func runAll() {
+        guard !vcpusRun else { return }
+        vcpusRun = true
+        for thread in vcpus { thread.run() }
+    }
+
+    private func prepareGuest() throws {
+        guard let boot, let first = vcpus.first else { return }
+        try boot(self).apply(to: first.vcpu)
+    }
+}
+
+/// Carries requests from devices, which exist before the machine is whole, to it.
+private final class GuestEvents: @unchecked Sendable {
+    // @unchecked: set once, before any guest runs.
+    var sink: (@Sendable (GuestEvent) -> Void)?
+
+    func raise(_ event: GuestEvent) { sink?(event) }
+}
