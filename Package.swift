@@ -61,6 +61,7 @@ let package = Package(
         tests("GuestMemory"),
         tests("DeviceModel"),
         tests("Chipset", ["DeviceModel", "Linux"]),
+        tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux"]),
         tests("KVM", ["CLinux", "Linux", "Bytes"]),
         tests("VMXConfig", ["Bytes", "Linux", "TestFiles"]),
     ]

@@ -136,7 +136,8 @@ public final class Machine: @unchecked Sendable {
     private func mapChipset() throws {
         try ports.map(pci, region: PCIRoot.portRegion, at: PCIRoot.port, count: 8)
         try memorySpace.map(pci, region: PCIRoot.ecamRegion, at: Q35.ecamBase, count: Q35.ecamSize)
-        try ports.map(power, region: PowerManagement.registerRegion, at: PowerManagement.port, count: PowerManagement.portCount)
+        try ports.map(
+            power, region: PowerManagement.registerRegion, at: PowerManagement.port, count: PowerManagement.portCount)
         try ports.map(power, region: PowerManagement.commandRegion, at: PowerManagement.commandPort, count: 2)
         try ports.map(clock, at: RealTimeClock.port, count: RealTimeClock.portCount)
         try ports.map(resetPorts, region: ResetPorts.keyboardRegion, at: ResetPorts.keyboardPort, count: 1)
