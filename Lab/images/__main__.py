@@ -1,0 +1,29 @@
+"""`python3 -m Lab.images WHAT...`: builds images into build/ (WHAT: guest, mini, data, bench, all)."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+
+from . import guest
+from .workshop import BuildError, exclusive, fail
+
+RECIPES = {
+    "guest": guest.build,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python3 -m Lab.images", description=__doc__)
+    parser.add_argument("what", nargs="+", choices=[*RECIPES, "all"])
+    wanted = parser.parse_args().what
+    try:
+        with exclusive():
+            for name in RECIPES if "all" in wanted else wanted:
+                RECIPES[name]()
+    except (BuildError, OSError, subprocess.SubprocessError) as error:
+        fail(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Debian trees made by mmdebstrap, with the downloaded packages kept for the next time."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from .workshop import CACHE, as_root, remove_tree, run
+
+SUITE = "bookworm"
+
+# Documentation and translations are half of a small tree's files and nobody reads them in a test guest.
+# This is dpkg's own mechanism (dpkg(1), --path-exclude); licences stay.
+UNWANTED = [
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/lintian/*",
+    "path-exclude=/usr/share/bug/*",
+    "force-unsafe-io",
+]
+
+# Settings of the building machine's apt that decide whether downloads work at all there.
+INHERITED = ["Acquire::http::Proxy", "Acquire::https::Proxy", "Acquire::Check-Valid-Until", "Acquire::Check-Date"]
+
+
+def sources() -> list[str]:
+    """The archive lines: Debian's own servers, or the mirrors named in WAFER_DEBIAN_MIRROR and WAFER_DEBIAN_SECURITY_MIRROR."""
+    mirror = os.environ.get("WAFER_DEBIAN_MIRROR", "http://deb.debian.org/debian")
+    security = os.environ.get("WAFER_DEBIAN_SECURITY_MIRROR", "http://deb.debian.org/debian-security")
+    return [
+        f"deb {mirror} {SUITE} main",
+        f"deb {mirror} {SUITE}-updates main",
+        f"deb {security} {SUITE}-security main",
+    ]
+
+
+def _inherited() -> list[str]:
+    options = []
+    for key in INHERITED:
+        answer = subprocess.run(["apt-config", "shell", "VALUE", key], capture_output=True, text=True, check=False).stdout
+        if answer.startswith("VALUE="):
+            value = "".join(shlex.split(answer.removeprefix("VALUE=")))
+            options.append(f'--aptopt={key} "{value}"')
+    return options
+
+
+def install(tree: Path, packages: Sequence[str], log: Path, hooks: Sequence[str]) -> None:
+    """Installs a whole, configured Debian with the given packages and no recommended ones into `tree`."""
+    cache = CACHE / "debs"
+    cache.mkdir(parents=True, exist_ok=True)
+    keep = shlex.quote(str(cache))
+    _mmdebstrap(
+        tree,
+        log,
+        [
+            "--variant=minbase",
+            "--skip=essential/unlink",  # the cached packages are our own, see the hooks
+            *[f"--dpkgopt={option}" for option in UNWANTED],
+            f"--include={','.join(packages)}",
+            '--setup-hook=mkdir -p "$1/var/cache/apt/archives"',
+            f'--setup-hook=cp --preserve=timestamps {keep}/*.deb "$1/var/cache/apt/archives/" 2>/dev/null || true',
+            *hooks,
+            f'--customize-hook=cp --update --preserve=timestamps "$1"/var/cache/apt/archives/*.deb {keep}/',
+        ],
+    )
+
+
+def extract(tree: Path, packages: Sequence[str], log: Path) -> None:
+    """Only unpacks packages and what they depend on; nothing is configured. Enough for programs run through chroot."""
+    _mmdebstrap(
+        tree,
+        log,
+        ["--variant=extract", "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", f"--include={','.join(packages)}"],
+    )
+
+
+def _mmdebstrap(tree: Path, log: Path, options: Sequence[str]) -> None:
+    log.unlink(missing_ok=True)
+    remove_tree(tree)
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        "mmdebstrap",
+        "--mode=root",
+        "--format=directory",
+        '--aptopt=Acquire::Retries "5"',
+        '--aptopt=APT::Install-Recommends "false"',
+        '--aptopt=Acquire::Languages "none"',
+        *_inherited(),
+        *options,
+        SUITE,
+        str(tree),
+        *sources(),
+    ]
+    try:
+        run(as_root(command), log=log)
+    except Exception:
+        remove_tree(tree)
+        raise
