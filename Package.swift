@@ -39,6 +39,7 @@ let package = Package(
         target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux"]),
         target("Machine", "Chipset", ["Bytes", "DeviceModel", "Linux"]),
         target("Machine", "KVM", ["CLinux", "Linux", "Bytes"]),
+        target("Machine", "NetEngine", ["Linux"]),
         target("Machine", "ACPI", ["Bytes"]),
         target("Machine", "VMXConfig", ["Bytes", "Linux"]),
 
@@ -60,6 +61,7 @@ let package = Package(
             name: "TestFiles", dependencies: ["CLinux"], path: "Tests/Support/TestFiles", swiftSettings: common),
         tests("GuestMemory"),
         tests("DeviceModel"),
+        tests("NetEngine", ["Linux", "TestNetwork"]),
         tests("Chipset", ["DeviceModel", "Linux"]),
         tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux"]),
         tests("KVM", ["CLinux", "Linux", "Bytes"]),
