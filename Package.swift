@@ -33,6 +33,7 @@ let package = Package(
         .target(name: "CLinux", path: "Sources/Base/CLinux"),
         target("Base", "Bytes"),
         target("Base", "Linux", ["CLinux"]),
+        target("Base", "Messages", ["Bytes", "Linux"]),
 
         // Machine: one virtual machine and what it is made of.
         target("Machine", "GuestMemory", ["Linux"]),
@@ -53,6 +54,7 @@ let package = Package(
 
         tests("ACPI"),
         tests("Bytes"),
+        tests("Messages", ["Linux"]),
         // What several test suites share.
         .target(
             name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
