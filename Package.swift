@@ -44,6 +44,7 @@ let package = Package(
         target("Machine", "ACPI", ["Bytes"]),
         target("Machine", "VMXConfig", ["Bytes", "Linux"]),
 
+        target("Machine", "VMXControl", ["Messages", "Linux"]),
         target(
             "Machine", "VMX",
             ["Bytes", "Linux", "KVM", "GuestMemory", "DeviceModel", "Chipset"]),

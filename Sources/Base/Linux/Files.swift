@@ -74,17 +74,7 @@ public func writeToStandardError(_ text: String) {
 
 extension Descriptor {
     /// Writes all of a text to a file, as far as the file takes it.
-    public func writeAll(_ text: String) {
-        var text = text
-        text.withUTF8 { buffer in
-            var done = 0
-            while done < buffer.count {
-                let rest = unsafe UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[done...])
-                guard case .bytes(let count) = unsafe write(rest), count > 0 else { return }
-                done += count
-            }
-        }
-    }
+    public func writeAll(_ text: String) { _ = writeAll(Array(text.utf8)) }
 }
 
 /// The wall clock as ISO 8601 in UTC with milliseconds: "2026-11-23T01:51:52.123Z".

@@ -103,6 +103,31 @@ extension Descriptor {
         }
     }
 
+    /// Waits until something can be read, the end included.
+    public func waitUntilReadable() { wait(Int16(POLLIN)) }
+
+    private func wait(_ events: Int16) {
+        var poll = pollfd(fd: raw, events: events, revents: 0)
+        _ = unsafe CLinux.poll(&poll, 1, -1)
+    }
+
+    /// Writes all bytes, waiting as often as needed.
+    ///
+    /// - Returns: false if the other side is gone.
+    public func writeAll(_ bytes: [UInt8]) -> Bool {
+        unsafe bytes.withUnsafeBytes { buffer in
+            var done = 0
+            while done < buffer.count {
+                switch unsafe write(UnsafeRawBufferPointer(rebasing: buffer[done...])) {
+                case .bytes(let count): done += count
+                case .wouldBlock: wait(Int16(POLLOUT))
+                case .closed: return false
+                }
+            }
+            return true
+        }
+    }
+
     /// Reads up to `limit` bytes; nil when nothing is there now, empty when the other side is gone.
     public func readAvailable(limit: Int = 65536) -> [UInt8]? {
         var result = Transfer.closed

@@ -1,0 +1,187 @@
+public import Messages
+
+/// What a VM's control socket is asked. One kind of frame each; `docs/formats/vmx-control.md` has the layout.
+public enum ControlRequest: Equatable, Sendable {
+    case status
+    /// Stops the vCPUs.
+    case pause
+    case resume
+    /// Asks the guest to shut down, by its power button.
+    case shutdownGuest
+    /// Pulls the plug.
+    case powerOff
+    case reset
+    case statistics
+    /// Plugs a device in: `.vmx` keys and values that describe it, such as `scsi0:1.fileName`.
+    case attach([Setting])
+    /// Pulls a device out, by the prefix of its keys: `scsi0:1`, `ethernet1`.
+    case detach(String)
+    /// Answers the question that the VM waits with.
+    case answer(question: UInt32, choice: UInt32)
+    /// Sends every change of state from now on.
+    case watch
+
+    public struct Setting: Equatable, Sendable, MessageField {
+        public var key: String
+        public var value: String
+
+        public init(key: String, value: String) {
+            self.key = key
+            self.value = value
+        }
+
+        public func write(to writer: inout FieldWriter) {
+            writer.write(key)
+            writer.write(value)
+        }
+
+        public init(from reader: inout FieldReader) throws(MessageError) {
+            key = try reader.read()
+            value = try reader.read()
+        }
+    }
+
+    private enum Kind: UInt16 {
+        case status = 1, pause, resume, shutdownGuest, powerOff, reset, statistics, attach, detach, answer, watch
+    }
+
+    public func frame(request: UInt32) -> Frame {
+        var writer = FieldWriter()
+        let kind: Kind
+        switch self {
+        case .status: kind = .status
+        case .pause: kind = .pause
+        case .resume: kind = .resume
+        case .shutdownGuest: kind = .shutdownGuest
+        case .powerOff: kind = .powerOff
+        case .reset: kind = .reset
+        case .statistics: kind = .statistics
+        case .attach(let settings):
+            kind = .attach
+            writer.write(settings)
+        case .detach(let device):
+            kind = .detach
+            writer.write(device)
+        case .answer(let question, let choice):
+            kind = .answer
+            writer.write(question)
+            writer.write(choice)
+        case .watch: kind = .watch
+        }
+        return Frame(kind: kind.rawValue, request: request, payload: writer.bytes)
+    }
+
+    public init(_ frame: Frame) throws(MessageError) {
+        guard let kind = Kind(rawValue: frame.kind) else { throw .unknownKind(frame.kind) }
+        var reader = FieldReader(frame.payload)
+        switch kind {
+        case .status: self = .status
+        case .pause: self = .pause
+        case .resume: self = .resume
+        case .shutdownGuest: self = .shutdownGuest
+        case .powerOff: self = .powerOff
+        case .reset: self = .reset
+        case .statistics: self = .statistics
+        case .attach: self = .attach(try reader.read())
+        case .detach: self = .detach(try reader.read())
+        case .answer: self = .answer(question: try reader.read(), choice: try reader.read())
+        case .watch: self = .watch
+        }
+        try reader.finish()
+    }
+}
+
+/// What a control socket answers, and what it says unasked to those who watch.
+public enum ControlReply: Equatable, Sendable {
+    case done
+    case refused(Refusal)
+    case status(MachineStatus)
+    case statistics([Counter])
+    /// Unasked: the state changed. Request number 0.
+    case changed(state: String)
+
+    public struct Counter: Equatable, Sendable, MessageField {
+        /// Dotted, the device first: `scsi0:0.readBytes`.
+        public var name: String
+        public var value: UInt64
+
+        public init(name: String, value: UInt64) {
+            self.name = name
+            self.value = value
+        }
+
+        public func write(to writer: inout FieldWriter) {
+            writer.write(name)
+            writer.write(value)
+        }
+
+        public init(from reader: inout FieldReader) throws(MessageError) {
+            name = try reader.read()
+            value = try reader.read()
+        }
+    }
+
+    /// Why a request was not carried out, in a sentence for the administrator.
+    public struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {
+        public enum Reason: UInt16, Sendable, MessageField {
+            /// The request is not a message of this protocol.
+            case badRequest = 1
+            /// The VM is not in a state for it.
+            case badState
+            case notFound
+            case notSupported
+            /// The device or configuration is not usable.
+            case badDevice
+            /// The system call or device failed.
+            case failed
+        }
+        public var reason: Reason
+        public var text: String
+
+        public init(_ reason: Reason, _ text: String) {
+            self.reason = reason
+            self.text = text
+        }
+
+        public var description: String { text }
+    }
+
+    private enum Kind: UInt16 {
+        case done = 0x8001, refused, status, statistics, changed
+    }
+
+    public func frame(request: UInt32) -> Frame {
+        var writer = FieldWriter()
+        let kind: Kind
+        switch self {
+        case .done: kind = .done
+        case .refused(let refusal):
+            kind = .refused
+            writer.write(refusal.reason)
+            writer.write(refusal.text)
+        case .status(let status):
+            kind = .status
+            writer.write(status)
+        case .statistics(let counters):
+            kind = .statistics
+            writer.write(counters)
+        case .changed(let state):
+            kind = .changed
+            writer.write(state)
+        }
+        return Frame(kind: kind.rawValue, request: request, payload: writer.bytes)
+    }
+
+    public init(_ frame: Frame) throws(MessageError) {
+        guard let kind = Kind(rawValue: frame.kind) else { throw .unknownKind(frame.kind) }
+        var reader = FieldReader(frame.payload)
+        switch kind {
+        case .done: self = .done
+        case .refused: self = .refused(Refusal(try reader.read(), try reader.read()))
+        case .status: self = .status(try reader.read())
+        case .statistics: self = .statistics(try reader.read())
+        case .changed: self = .changed(state: try reader.read())
+        }
+        try reader.finish()
+    }
+}
