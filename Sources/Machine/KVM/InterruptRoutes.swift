@@ -37,7 +37,7 @@ public struct InterruptRoutes: Hashable, Sendable {
     /// Numbers from `pins` on that are given out.
     private var allocated: Set<UInt32> = []
     /// How many routes KVM takes, which is also one more than the largest GSI.
-    private let limit: UInt32
+    let limit: UInt32
 
     /// An empty table.
     init(limit: UInt32) { self.limit = limit }
@@ -62,6 +62,11 @@ public struct InterruptRoutes: Hashable, Sendable {
         guard gsi < limit, entryCount < Int(limit) else { throw .noFreeInterrupt(limit: limit) }
         allocated.insert(gsi)
         return gsi
+    }
+
+    /// Gives out a certain interrupt, as one that was saved.
+    mutating func claim(_ gsi: UInt32) throws(KVMError) {
+        guard gsi >= Self.pins, gsi < limit, allocated.insert(gsi).inserted else { throw .badInterrupt(gsi) }
     }
 
     /// Takes an interrupt back, and its route away.

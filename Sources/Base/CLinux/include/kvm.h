@@ -4,6 +4,7 @@
 
 #include <asm/kvm_para.h>
 #include <linux/kvm.h>
+#include <stddef.h>
 
 enum : unsigned long {
     // System
@@ -41,6 +42,8 @@ enum : unsigned long {
     WAFER_KVM_SET_REGS = KVM_SET_REGS,
     WAFER_KVM_GET_SREGS = KVM_GET_SREGS,
     WAFER_KVM_SET_SREGS = KVM_SET_SREGS,
+    WAFER_KVM_GET_SREGS2 = KVM_GET_SREGS2,
+    WAFER_KVM_SET_SREGS2 = KVM_SET_SREGS2,
     WAFER_KVM_GET_MSRS = KVM_GET_MSRS,
     WAFER_KVM_SET_MSRS = KVM_SET_MSRS,
     WAFER_KVM_GET_FPU = KVM_GET_FPU,
@@ -70,6 +73,12 @@ enum : unsigned long {
 
 _Static_assert(sizeof(struct kvm_regs) == 144, "kvm_regs");
 _Static_assert(sizeof(struct kvm_sregs) == 312, "kvm_sregs");
+_Static_assert(sizeof(struct kvm_xcrs) == 392, "kvm_xcrs");
+_Static_assert(sizeof(struct kvm_irqchip) == 520, "kvm_irqchip");
+_Static_assert(sizeof(struct kvm_irq_routing_entry) == 48, "kvm_irq_routing_entry");
+_Static_assert(offsetof(struct kvm_irq_routing_entry, u) == 16, "kvm_irq_routing_entry");
+_Static_assert(offsetof(struct kvm_run, mmio.data) == 40, "kvm_run");
+_Static_assert(offsetof(struct kvm_run, immediate_exit) == 1, "kvm_run");
 _Static_assert(sizeof(struct kvm_userspace_memory_region) == 32, "kvm_userspace_memory_region");
 
 #endif
