@@ -48,6 +48,7 @@ let package = Package(
         target(
             "Machine", "VMX",
             ["Bytes", "Linux", "KVM", "GuestMemory", "DeviceModel", "Chipset"]),
+        target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
@@ -69,5 +70,9 @@ let package = Package(
         tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux"]),
         tests("KVM", ["CLinux", "Linux", "Bytes"]),
         tests("VMXConfig", ["Bytes", "Linux", "TestFiles"]),
+        .target(
+            name: "VirtioTestSupport", dependencies: ["DeviceModel", "GuestMemory", "Linux", "Virtio"],
+            path: "Tests/Support/VirtioTestSupport", swiftSettings: common),
+        tests("Virtio", ["DeviceModel", "GuestMemory", "Linux", "VirtioTestSupport"]),
     ]
 )

@@ -19,6 +19,9 @@ public final class EventFD: Sendable {
     /// Adds one. A counter at its maximum is already signalled, so a full counter is no error.
     public func signal() { _ = eventfd_write(raw, 1) }
 
+    /// Adds one to an event that is known by its number only: for queue paths, which hold no reference to count.
+    public static func signal(raw: CInt) { _ = eventfd_write(raw, 1) }
+
     /// Whether a signal waits to be drained.
     public var isSignalled: Bool {
         var poll = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)

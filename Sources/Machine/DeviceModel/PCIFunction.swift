@@ -65,6 +65,12 @@ open class PCIFunction: BusDevice, @unchecked Sendable {
     /// The guest wrote to the configuration space outside the common header and MSI-X.
     open func configurationWritten(_ offset: Int, width: Int) {}
 
+    /// The guest reads the configuration space: a register that is computed rather than stored returns its value.
+    open func configurationRead(_ offset: Int, width: Int) -> UInt64? { nil }
+
+    /// The guest switched MSI-X on or off, or masked or unmasked the function.
+    open func messageInterruptsChanged() {}
+
     /// Back to the state after power-on; the guest's mappings are gone already.
     open func reset() {}
 
@@ -90,7 +96,7 @@ open class PCIFunction: BusDevice, @unchecked Sendable {
     public func withSpace<T>(_ body: (inout PCIConfigurationSpace) -> T) -> T { space.withLock { body(&$0) } }
 
     func readConfiguration(_ offset: Int, width: Int) -> UInt64 {
-        space.withLock { $0.guestRead(offset, width: width) }
+        configurationRead(offset, width: width) ?? space.withLock { $0.guestRead(offset, width: width) }
     }
 
     func writeConfiguration(_ offset: Int, width: Int, value: UInt64) {
@@ -105,6 +111,7 @@ open class PCIFunction: BusDevice, @unchecked Sendable {
             if offset <= 5, offset + width > 4 { intx?.set(interruptAsserted.withLock { $0 } && !disabled) }
         } else if let control, let msixOffset, offset < msixOffset + 4, offset + width > msixOffset + 2 {
             msix?.setControl(control)
+            messageInterruptsChanged()
         } else {
             configurationWritten(offset, width: width)
         }

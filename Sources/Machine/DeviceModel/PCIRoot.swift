@@ -186,11 +186,14 @@ public final class PCIRoot: BusDevice {
     }
 
     private func writeConfiguration(_ address: PCIAddress, _ offset: Int, width: Int, value: UInt64) {
+        // Not under the lock: a device may have to wait for its queues here, and their threads may want the lock.
+        guard let function = function(at: address) else { return }
+        function.writeConfiguration(offset, width: width, value: value)
+        // Command and BARs decide what is mapped where.
+        guard offset < 0x28 else { return }
         state.withLock { state in
-            guard let function = state.functions[address] else { return }
-            function.writeConfiguration(offset, width: width, value: value)
-            // Command and BARs decide what is mapped where.
-            if offset < 0x28 { remap(function) }
+            // It may have been unplugged meanwhile.
+            if state.functions[address] === function { remap(function) }
         }
     }
 

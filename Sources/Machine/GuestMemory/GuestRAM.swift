@@ -130,7 +130,8 @@ public struct GuestMemoryError: Error, Equatable, Sendable, CustomStringConverti
         if isTracking { markDirtySlow(address, count: count) }
     }
 
-    @usableFromInline var isTracking: Bool { dirtyLog.isTracking }
+    /// Whether host writes are being noted; nothing needs to be marked otherwise.
+    public var isTracking: Bool { dirtyLog.isTracking }
 
     @usableFromInline func markDirtySlow(_ address: GuestAddress, count: Int) {
         guard count > 0 else { return }
