@@ -42,6 +42,7 @@ let package = Package(
         target("Machine", "KVM", ["CLinux", "Linux", "Bytes"]),
         target("Machine", "NetEngine", ["Linux"]),
         target("Machine", "ACPI", ["Bytes"]),
+        target("Machine", "GuestBoot", ["Bytes", "GuestMemory", "Linux"]),
         target("Machine", "VMXConfig", ["Bytes", "Linux"]),
 
         target("Machine", "VMXControl", ["Messages", "Linux"]),
@@ -55,6 +56,7 @@ let package = Package(
             name: "wafer", dependencies: ["Linux"], path: "Sources/Products/wafer", swiftSettings: strict),
 
         tests("ACPI"),
+        tests("GuestBoot", ["Bytes", "GuestMemory"]),
         tests("Bytes"),
         tests("Messages", ["Linux"]),
         // What several test suites share.

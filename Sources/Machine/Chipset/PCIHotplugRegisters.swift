@@ -103,7 +103,9 @@ public final class PCIHotplugRegisters: BusDevice {
     public func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
         // The registers have 32 bits; narrower reads see their part, wider and crossing ones nothing.
         let shift = (offset & 3) * 8
-        guard offset < Self.portCount, width >= 1, UInt64(width) + (offset & 3) <= 4 else { return allOnes(width: width) }
+        guard offset < Self.portCount, width >= 1, UInt64(width) + (offset & 3) <= 4 else {
+            return allOnes(width: width)
+        }
         let mask = UInt32(truncatingIfNeeded: allOnes(width: width)) << UInt32(shift)
         let value = state.withLock { state -> UInt32 in
             let isOurs = state.bus == 0
