@@ -45,15 +45,19 @@ let package = Package(
         target("Machine", "GuestBoot", ["Bytes", "GuestMemory", "Linux"]),
         target("Machine", "VMXConfig", ["Bytes", "Linux"]),
 
+        target("Machine", "GuestBoot", ["Bytes", "Linux", "GuestMemory"]),
         target("Machine", "VMXControl", ["Messages", "Linux"]),
         target(
             "Machine", "VMX",
-            ["Bytes", "Linux", "KVM", "GuestMemory", "DeviceModel", "Chipset"]),
+            [
+                "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI",
+                "GuestBoot", "VMXConfig", "VMXControl",
+            ]),
         target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
-            name: "wafer", dependencies: ["Linux"], path: "Sources/Products/wafer", swiftSettings: strict),
+            name: "wafer", dependencies: ["Linux", "VMX"], path: "Sources/Products/wafer", swiftSettings: strict),
 
         tests("ACPI"),
         tests("GuestBoot", ["Bytes", "GuestMemory"]),

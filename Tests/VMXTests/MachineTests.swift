@@ -29,11 +29,14 @@ struct MachineTests {
         _ code: [UInt8], processors: Int = 1, until resets: Int? = nil, during: (@Sendable (Machine) -> Void)? = nil
     ) throws -> (state: Machine.State, text: String, resets: Int) {
         let loop = try EventLoop(name: "test")
+        let deviceLoop = try EventLoop(name: "devices")
+        try deviceLoop.start()
+        defer { deviceLoop.stop() }
         let transcript = Transcript()
         let box = Box()
         var shape = Machine.Shape(memory: 16 << 20, processors: processors)
         shape.coresPerSocket = processors
-        let machine = try Machine(shape, loop: loop, log: MachineLog())
+        let machine = try Machine(shape, loop: loop, deviceLoop: deviceLoop, log: MachineLog())
         box.machine = machine
         let uart = Uart16550(interrupt: machine.interrupts.line(4), backend: transcript)
         try machine.ports.map(uart, at: 0x3f8, count: 8)

@@ -89,3 +89,15 @@ public func timestamp() -> String {
     let clock = "\(padded(time.hour, 2)):\(padded(time.minute, 2)):\(padded(time.second, 2))"
     return "\(date)T\(clock).\(padded(Int(now.nanoseconds / 1_000_000), 3))Z"
 }
+
+/// Writes text to standard output.
+public func writeToStandardOutput(_ text: String) {
+    var text = text
+    text.withUTF8 { buffer in _ = unsafe write(1, buffer.baseAddress, buffer.count) }
+}
+
+/// This process's number.
+public func processIdentifier() -> CInt { getpid() }
+
+/// Ends the process at once, after what `atexit` asks for.
+public func exitProcess(_ code: Int32) -> Never { exit(code) }

@@ -47,6 +47,9 @@ public final class Machine: @unchecked Sendable {
 
     public let shape: Shape
     public let loop: EventLoop
+    /// Where devices without a thread of their own do their work. Never waits for a vCPU or for `loop`, since both wait
+    /// for it.
+    public let deviceLoop: EventLoop
     public let log: MachineLog
     public let system: KVMSystem
     public let virtualMachine: VirtualMachine
@@ -80,9 +83,10 @@ public final class Machine: @unchecked Sendable {
     /// Builds a machine without devices on its bus.
     ///
     /// - Parameter loop: not started yet or owned by the caller's thread.
-    public init(_ shape: Shape, loop: EventLoop, log: MachineLog) throws {
+    public init(_ shape: Shape, loop: EventLoop, deviceLoop: EventLoop, log: MachineLog) throws {
         self.shape = shape
         self.loop = loop
+        self.deviceLoop = deviceLoop
         self.log = log
         system = try KVMSystem()
         var configuration = VirtualMachine.Configuration()
@@ -106,7 +110,7 @@ public final class Machine: @unchecked Sendable {
             interruptLines: (16..<24).map { SharedInterruptLine(interrupts.line($0)) }, resetControl: resetPorts)
         power = PowerManagement(sci: interrupts.line(PowerManagement.interrupt)) { events.raise(.powerOff) }
         clock = RealTimeClock(
-            interrupt: interrupts.line(RealTimeClock.interrupt), loop: loop, offset: shape.clockOffset)
+            interrupt: interrupts.line(RealTimeClock.interrupt), loop: deviceLoop, offset: shape.clockOffset)
 
         let cpuids = try ProcessorPolicy.cpuids(shape, system)
         var threads: [VirtualCPU] = []

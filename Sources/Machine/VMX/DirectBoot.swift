@@ -1,0 +1,69 @@
+import ACPI
+import Chipset
+import GuestBoot
+import GuestMemory
+import KVM
+import VMXConfig
+
+/// Starts a kernel without firmware, as `wafer.kernel` and its companions say.
+struct DirectBoot {
+    /// Where the ACPI tables lie: where systems look for them, in the legacy BIOS area.
+    static let tablesAddress: GuestAddress = 0xe_0000
+
+    private let plan: BootPlan
+    private let tables: PlacedACPITables
+
+    /// Opens kernel and initial RAM disk and plans where everything goes.
+    init(
+        _ boot: MachineConfiguration.DirectBoot, _ tables: PlacedACPITables, memory: GuestMemory
+    ) throws(GuestBootError) {
+        var parameters = BootParameters(ram: memory.regions)
+        parameters.commandLine = boot.commandLine
+        parameters.rsdpAddress = tables.rsdpAddress
+        parameters.reserved = [MemoryMapEntry(start: Q35.ecamBase, count: Q35.ecamSize, kind: .reserved)]
+        let initrd: FileImage?
+        if let path = boot.initrd { initrd = try FileImage(path) } else { initrd = nil }
+        plan = try BootPlan(kernel: try FileImage(boot.kernel), initrd: initrd, parameters)
+        self.tables = tables
+    }
+
+    /// Fills guest memory and gives the first vCPU's registers.
+    func load(_ machine: Machine) throws -> BootState {
+        try plan.load(into: machine.memory.ram, isFresh: machine.resets == 0)
+        try machine.memory.ram.write(tables.bytes, at: tables.address)
+        return BootState(plan.registers)
+    }
+}
+
+extension BootState {
+    init(_ registers: BootRegisters) {
+        let general = GeneralRegisters(
+            rbx: registers.rbx, rsi: registers.rsi, rsp: registers.rsp, rip: registers.rip, rflags: registers.rflags)
+        var special = SpecialRegisters()
+        special.cs = Segment(registers.code)
+        for path in [\SpecialRegisters.ds, \.es, \.fs, \.gs, \.ss] { special[keyPath: path] = Segment(registers.data) }
+        special.tr = Segment(registers.task)
+        special.ldt.unusable = true
+        special.gdt = DescriptorTable(base: registers.gdtBase, limit: registers.gdtLimit)
+        special.cr0 = registers.cr0
+        special.cr3 = registers.cr3
+        special.cr4 = registers.cr4
+        special.efer = registers.efer
+        self.init(general: general, special: special)
+    }
+}
+
+extension Segment {
+    fileprivate init(_ segment: BootRegisters.Segment) {
+        self.init()
+        base = segment.base
+        limit = segment.limit
+        selector = segment.selector
+        type = segment.type
+        present = true
+        isDefault32 = segment.isDefault32
+        isCodeOrData = segment.isCodeOrData
+        isLong = segment.isLong
+        granularity = segment.granularity
+    }
+}

@@ -1,0 +1,103 @@
+import ACPI
+import Chipset
+import DeviceModel
+import GuestBoot
+import GuestMemory
+import KVM
+import Linux
+import VMXConfig
+import VMXControl
+
+/// What a machine has besides its chipset, for status and for an orderly end.
+struct DeviceSet {
+    var summaries: [MachineStatus.Device] = []
+    var consoles: [ConsoleSocket] = []
+
+    func close() {
+        for console in consoles { console.close() }
+    }
+}
+
+/// Builds the machine that a configuration describes.
+struct MachineBuilder {
+    private let configuration: MachineConfiguration
+    private let directory: String
+    private let loop: EventLoop
+    private let deviceLoop: EventLoop
+    private let log: MachineLog
+
+    init(
+        _ configuration: MachineConfiguration, _ directory: String, _ loop: EventLoop, _ deviceLoop: EventLoop,
+        _ log: MachineLog
+    ) {
+        self.configuration = configuration
+        self.directory = directory
+        self.loop = loop
+        self.deviceLoop = deviceLoop
+        self.log = log
+    }
+
+    func build() throws(StartFailure) -> (Machine, DeviceSet) {
+        guard let directBoot = configuration.directBoot else {
+            throw StartFailure(
+                .configuration,
+                "\(configuration.file): wafer.kernel is missing; booting through firmware is not supported yet")
+        }
+        var devices = DeviceSet()
+        let machine: Machine
+        do {
+            machine = try Machine(shape, loop: loop, deviceLoop: deviceLoop, log: log)
+            try addSerialPorts(to: machine, &devices)
+        } catch { throw StartFailure(.system, "\(error)") }
+        let tables = try acpiTables(machine)
+        do throws(GuestBootError) {
+            let boot = try DirectBoot(directBoot, tables, memory: machine.memory)
+            machine.boot = { machine in try boot.load(machine) }
+        } catch { throw StartFailure(.configuration, "\(configuration.file): \(error)") }
+        return (machine, devices)
+    }
+
+    private var shape: Machine.Shape {
+        var shape = Machine.Shape(
+            memory: configuration.memoryMegabytes << 20, processors: configuration.processorCount)
+        shape.coresPerSocket = configuration.coresPerSocket
+        if case .named(let model) = configuration.processorModel { shape.processorModel = model }
+        shape.hugePages = configuration.hugePages != .none
+        return shape
+    }
+
+    private func addSerialPorts(to machine: Machine, _ devices: inout DeviceSet) throws {
+        for port in configuration.serialPorts where port.startConnected {
+            let backend: any CharacterBackend
+            let summary: String
+            switch port.backend {
+            case .pipe(let path, .server):
+                let console = try ConsoleSocket(path: path, loop: deviceLoop)
+                devices.consoles.append(console)
+                backend = console
+                summary = "serial port on socket \(path)"
+            case .file(let path):
+                backend = try CharacterFile(path)
+                summary = "serial port to file \(path)"
+            default:
+                log.warning("serial\(port.number): this kind of back end is not supported yet; not connected")
+                continue
+            }
+            let interrupt = machine.interrupts.line(Uart16550.interrupts[port.number])
+            let uart = Uart16550(interrupt: interrupt, backend: backend)
+            try machine.ports.map(uart, at: Uart16550.ports[port.number], count: Uart16550.portCount)
+            machine.resettable.append { uart.reset() }
+            devices.summaries.append(.init(name: "serial\(port.number)", summary: summary, address: ""))
+        }
+    }
+
+    private func acpiTables(_ machine: Machine) throws(StartFailure) -> PlacedACPITables {
+        var acpi = ACPIConfiguration(processorCount: configuration.processorCount)
+        acpi.pciWindow64 = machine.windows.memory64
+        acpi.hotplugSlots = PCIRoot.slots.map { UInt8($0) }
+        acpi.serialPorts = configuration.serialPorts.compactMap { SerialPort(rawValue: UInt8($0.number + 1)) }
+        do { return try ACPITables(acpi).placed(at: DirectBoot.tablesAddress) } catch {
+            throw StartFailure(.configuration, "\(configuration.file): \(error)")
+        }
+    }
+}

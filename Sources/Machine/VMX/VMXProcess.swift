@@ -1,0 +1,203 @@
+import Chipset
+import KVM
+import Linux
+import Synchronization
+import VMXConfig
+import VMXControl
+
+/// `wafer vmx`: the process that is one virtual machine.
+public final class VMXProcess: @unchecked Sendable {
+    // @unchecked: everything belongs to the machine's loop, which the main thread runs.
+
+    static let usage = """
+        usage: wafer vmx [--check] [--log-to-stderr] FILE.vmx
+
+        Runs the virtual machine that FILE.vmx describes, until it powers off.
+
+          --check           only read the file and say what is wrong with it
+          --log-to-stderr   write the log to standard error, too
+
+        SIGTERM asks the guest to shut down; a second one powers it off at once.
+        `wafer vm help` explains how to control it while it runs.
+
+        """
+
+    private let configuration: MachineConfiguration
+    private let directory: String
+    private let log: MachineLog
+    private let loop: EventLoop
+    private let deviceLoop: EventLoop
+    private let machine: Machine
+    private var devices: DeviceSet
+    private var control: ControlServer?
+    private var signals: SignalEvents?
+    private let started = monotonicNanoseconds()
+    private var exitCode = ExitCode.done
+    private var terminations = 0
+
+    /// Runs the command.
+    ///
+    /// - Parameter arguments: without the program's and the command's name.
+    /// - Returns: the process's exit status.
+    public static func run(_ arguments: [String]) -> Int32 {
+        var path: String?
+        var checkOnly = false
+        var logToStandardError = false
+        for argument in arguments {
+            switch argument {
+            case "--check": checkOnly = true
+            case "--log-to-stderr": logToStandardError = true
+            case "--help", "-h":
+                writeToStandardOutput(usage)
+                return ExitCode.done.rawValue
+            case _ where argument.hasPrefix("-") || path != nil:
+                writeToStandardError("wafer vmx: unexpected argument \(argument)\n\(usage)")
+                return ExitCode.usage.rawValue
+            default: path = argument
+            }
+        }
+        guard let path else {
+            writeToStandardError(usage)
+            return ExitCode.usage.rawValue
+        }
+        do throws(StartFailure) {
+            let configuration = try load(path)
+            if checkOnly { return ExitCode.done.rawValue }
+            ProcessSignals.ignoreBrokenPipes()
+            let process = try VMXProcess(configuration, logToStandardError: logToStandardError)
+            return process.runToEnd().rawValue
+        } catch {
+            writeToStandardError("wafer vmx: \(error)\n")
+            return error.code.rawValue
+        }
+    }
+
+    private static func load(_ path: String) throws(StartFailure) -> MachineConfiguration {
+        do throws(ConfigurationError) {
+            let configuration = try MachineConfiguration.load(path)
+            for warning in configuration.warnings { writeToStandardError("warning: \(warning)\n") }
+            return configuration
+        } catch { throw StartFailure(.configuration, "\(error)") }
+    }
+
+    /// Takes the VM's locks, opens its log and builds it.
+    private init(_ configuration: MachineConfiguration, logToStandardError: Bool) throws(StartFailure) {
+        if let reason = KVMSystem.probe() { throw StartFailure(.unavailable, "\(reason)") }
+        self.configuration = configuration
+        directory = Linux.directory(of: configuration.file)
+        do {
+            loop = try EventLoop(name: "vmx")
+            deviceLoop = try EventLoop(name: "devices")
+            log = try MachineLog(directory: directory, alsoToStandardError: logToStandardError)
+        } catch { throw StartFailure(.system, "\(error)") }
+        log.info("Wafer vmx \(Version.text), process \(processIdentifier()), VM \"\(configuration.displayName)\"")
+        log.info("Configuration file \(configuration.file)")
+        for warning in configuration.warnings { log.warning("\(warning)") }
+        do throws(StartFailure) {
+            (machine, devices) = try MachineBuilder(configuration, directory, loop, deviceLoop, log).build()
+        } catch {
+            log.error("\(error)")
+            throw error
+        }
+    }
+
+    private func runToEnd() -> ExitCode {
+        do {
+            signals = try SignalEvents([.terminate, .interrupt], on: loop) { [unowned self] _ in terminate() }
+            try deviceLoop.start()
+            let path = ControlAddress.socket(forFile: configuration.file, configured: configuration.controlSocket)
+            control = try ControlServer(path: path, loop: loop) { [unowned self] request in serve(request) }
+            log.info("Control socket \(path)")
+        } catch {
+            log.error("\(error)")
+            writeToStandardError("wafer vmx: \(error)\n")
+            return .system
+        }
+        machine.changed = { [unowned self] state in control?.announce(state.rawValue) }
+        machine.ended = { [unowned self] state in end(state) }
+        loop.perform { [self] in
+            do { try machine.powerOn() } catch {
+                log.error("cannot power on: \(error)")
+                writeToStandardError("wafer vmx: cannot power on: \(error)\n")
+                exitCode = .configuration
+                loop.stop()
+            }
+        }
+        loop.run()
+        control?.close()
+        devices.close()
+        deviceLoop.stop()
+        log.info("Exit \(exitCode.rawValue)")
+        return exitCode
+    }
+
+    private func terminate() {
+        terminations += 1
+        if terminations == 1, machine.power.pressPowerButton() {
+            log.info("SIGTERM: asked the guest to shut down")
+        } else {
+            log.info("SIGTERM: powering off")
+            machine.powerOff()
+        }
+    }
+
+    private func end(_ state: Machine.State) {
+        if state == .crashed {
+            exitCode = .crashed
+            writeToStandardError("wafer vmx: the guest crashed; see \(directory)/vmware.log\n")
+            machine.powerOff()
+        } else {
+            loop.stop()
+        }
+    }
+
+    // MARK: Control socket
+
+    private func serve(_ request: ControlRequest) -> ControlReply {
+        log.info("Control: \(request)")
+        do throws(ControlReply.Refusal) { return try carryOut(request) } catch { return .refused(error) }
+    }
+
+    private func carryOut(_ request: ControlRequest) throws(ControlReply.Refusal) -> ControlReply {
+        switch request {
+        case .status: return .status(status)
+        case .watch: break
+        case .pause:
+            guard machine.state == .running else { throw .init(.badState, "the VM is \(machine.state.rawValue)") }
+            machine.pause()
+        case .resume:
+            guard machine.state == .paused else { throw .init(.badState, "the VM is \(machine.state.rawValue)") }
+            machine.resume()
+        case .powerOff:
+            // Answered first: the process ends with it.
+            loop.perform { self.machine.powerOff() }
+        case .reset:
+            do { try machine.reset() } catch { throw .init(.failed, "cannot reset: \(error)") }
+        case .shutdownGuest:
+            guard machine.state == .running else { throw .init(.badState, "the VM is \(machine.state.rawValue)") }
+            guard machine.power.pressPowerButton() else {
+                throw .init(.notSupported, "the guest does not listen to its power button (no ACPI system runs in it)")
+            }
+        case .statistics: return .statistics(statistics)
+        case .attach, .detach: throw .init(.notSupported, "hot-plug is not there yet")
+        case .answer: throw .init(.badState, "the VM asks nothing")
+        }
+        return .done
+    }
+
+    private var status: MachineStatus {
+        MachineStatus(
+            displayName: configuration.displayName, uuid: configuration.uuid.description,
+            configurationFile: (try? absolutePath(configuration.file)) ?? configuration.file,
+            process: UInt32(processIdentifier()), state: machine.state.rawValue,
+            uptime: (monotonicNanoseconds() - started) / 1_000_000,
+            memoryMegabytes: UInt32(configuration.memoryMegabytes), processors: UInt32(configuration.processorCount),
+            resets: UInt32(machine.resets), devices: devices.summaries, question: nil)
+    }
+
+    private var statistics: [ControlReply.Counter] {
+        machine.vcpus.map {
+            ControlReply.Counter(name: "vcpu\($0.vcpu.id).exits", value: $0.exits.load(ordering: .relaxed))
+        }
+    }
+}
