@@ -45,7 +45,6 @@ let package = Package(
         target("Machine", "GuestBoot", ["Bytes", "GuestMemory", "Linux"]),
         target("Machine", "VMXConfig", ["Bytes", "Linux"]),
 
-        target("Machine", "GuestBoot", ["Bytes", "Linux", "GuestMemory"]),
         target("Machine", "VMXControl", ["Messages", "Linux"]),
         target(
             "Machine", "VMX",

@@ -40,13 +40,14 @@ struct MachineTests {
         box.machine = machine
         let uart = Uart16550(interrupt: machine.interrupts.line(4), backend: transcript)
         try machine.ports.map(uart, at: 0x3f8, count: 8)
-        machine.boot = { machine in
+        machine.boot = { machine, vcpu in
             if let resets, machine.resets == resets { machine.loop.perform { box.machine?.powerOff() } }
             try machine.memory.ram.write(code, at: 0x7c00)
-            var special = try machine.vcpus[0].vcpu.specialRegisters()
+            var special = try vcpu.specialRegisters()
             special.cs.base = 0
             special.cs.selector = 0
-            return BootState(general: GeneralRegisters(rip: 0x7c00), special: special)
+            try vcpu.setSpecialRegisters(special)
+            try vcpu.setRegisters(GeneralRegisters(rip: 0x7c00))
         }
         machine.ended = { state in
             box.state = state

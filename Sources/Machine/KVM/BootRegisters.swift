@@ -26,6 +26,18 @@ public struct BootRegisters: Hashable, Sendable {
     /// Protection on, and the extension type that every processor since the 486 reports.
     private static let protectedCR0: UInt64 = 1 << 0 | 1 << 4
 
+    public init(
+        general: GeneralRegisters, code: Segment, data: Segment, task: Segment, gdt: DescriptorTable, cr0: UInt64,
+        cr3: UInt64, cr4: UInt64, efer: UInt64
+    ) {
+        self.general = general
+        self.code = code
+        self.data = data
+        self.task = task
+        self.gdt = gdt
+        (self.cr0, self.cr3, self.cr4, self.efer) = (cr0, cr3, cr4, efer)
+    }
+
     /// 64-bit mode with paging on, for the 64-bit entry of a Linux kernel (Documentation/arch/x86/boot.rst, "64-bit boot
     /// protocol"). Interrupts are off.
     ///

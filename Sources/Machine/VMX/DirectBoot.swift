@@ -27,34 +27,24 @@ struct DirectBoot {
         self.tables = tables
     }
 
-    /// Fills guest memory and gives the first vCPU's registers.
-    func load(_ machine: Machine) throws -> BootState {
+    /// Fills guest memory and brings the first vCPU to the kernel's entry.
+    func load(_ machine: Machine, _ vcpu: VirtualCPU) throws {
         try plan.load(into: machine.memory.ram, isFresh: machine.resets == 0)
         try machine.memory.ram.write(tables.bytes, at: tables.address)
-        return BootState(plan.registers)
-    }
-}
-
-extension BootState {
-    init(_ registers: BootRegisters) {
-        let general = GeneralRegisters(
-            rbx: registers.rbx, rsi: registers.rsi, rsp: registers.rsp, rip: registers.rip, rflags: registers.rflags)
-        var special = SpecialRegisters()
-        special.cs = Segment(registers.code)
-        for path in [\SpecialRegisters.ds, \.es, \.fs, \.gs, \.ss] { special[keyPath: path] = Segment(registers.data) }
-        special.tr = Segment(registers.task)
-        special.ldt.unusable = true
-        special.gdt = DescriptorTable(base: registers.gdtBase, limit: registers.gdtLimit)
-        special.cr0 = registers.cr0
-        special.cr3 = registers.cr3
-        special.cr4 = registers.cr4
-        special.efer = registers.efer
-        self.init(general: general, special: special)
+        let registers = plan.registers
+        try vcpu.apply(
+            KVM.BootRegisters(
+                general: GeneralRegisters(
+                    rbx: registers.rbx, rsi: registers.rsi, rsp: registers.rsp, rip: registers.rip,
+                    rflags: registers.rflags),
+                code: Segment(registers.code), data: Segment(registers.data), task: Segment(registers.task),
+                gdt: DescriptorTable(base: registers.gdtBase, limit: registers.gdtLimit),
+                cr0: registers.cr0, cr3: registers.cr3, cr4: registers.cr4, efer: registers.efer))
     }
 }
 
 extension Segment {
-    fileprivate init(_ segment: BootRegisters.Segment) {
+    fileprivate init(_ segment: GuestBoot.BootRegisters.Segment) {
         self.init()
         base = segment.base
         limit = segment.limit

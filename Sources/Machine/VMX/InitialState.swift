@@ -2,32 +2,20 @@ import KVM
 
 /// The state after power-on of everything that KVM keeps, to come back to at a reset.
 struct InitialState {
-    private struct Processor {
-        var general: GeneralRegisters
-        var special: SpecialRegisters
-        var registers: [ModelSpecificRegister]
-        var activity: VirtualCPU.Activity
-    }
-    private let processors: [Processor]
+    private let machine: VirtualMachineState
+    private let processors: [VirtualCPUState]
 
+    /// Takes it from a machine that has not run yet.
     init(_ machine: VirtualMachine, _ vcpus: [VirtualCPU]) throws(KVMError) {
-        let indices = try machine.system.stateMSRs()
-        var processors: [Processor] = []
-        for vcpu in vcpus {
-            processors.append(
-                Processor(
-                    general: try vcpu.registers(), special: try vcpu.specialRegisters(),
-                    registers: try vcpu.readMSRs(indices), activity: try vcpu.activity()))
-        }
+        self.machine = try machine.saveState()
+        var processors: [VirtualCPUState] = []
+        for vcpu in vcpus { processors.append(try vcpu.saveState()) }
         self.processors = processors
     }
 
+    /// Resets interrupt controllers, timers and processors. Devices keep their interrupt numbers.
     func restore(_ machine: VirtualMachine, _ vcpus: [VirtualCPU]) throws(KVMError) {
-        for (vcpu, processor) in zip(vcpus, processors) {
-            try vcpu.setSpecialRegisters(processor.special)
-            try vcpu.setRegisters(processor.general)
-            try vcpu.writeMSRs(processor.registers)
-            try vcpu.setActivity(processor.activity)
-        }
+        try machine.restoreState(self.machine, keepRoutes: false)
+        for (vcpu, state) in zip(vcpus, processors) { try vcpu.restoreState(state) }
     }
 }

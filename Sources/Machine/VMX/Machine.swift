@@ -64,8 +64,8 @@ public final class Machine: @unchecked Sendable {
     public let clock: RealTimeClock
     private let resetPorts: ResetPorts
 
-    /// Puts kernel, tables and first registers in place, at power-on and after every reset.
-    public var boot: ((Machine) throws -> BootState)?
+    /// Fills memory and sets the first vCPU's registers, at power-on and after every reset.
+    public var boot: ((Machine, VirtualCPU) throws -> Void)?
     /// What is reset with the machine besides the PCI functions: serial ports.
     var resettable: [() -> Void] = []
     /// Called when the machine has left `running` for good: on power off and after a failure.
@@ -256,7 +256,7 @@ public final class Machine: @unchecked Sendable {
 
     private func prepareGuest() throws {
         guard let boot, let first = vcpus.first else { return }
-        try boot(self).apply(to: first.vcpu)
+        try boot(self, first.vcpu)
     }
 }
 

@@ -52,7 +52,7 @@ struct MachineBuilder {
         let tables = try acpiTables(machine)
         do throws(GuestBootError) {
             let boot = try DirectBoot(directBoot, tables, memory: machine.memory)
-            machine.boot = { machine in try boot.load(machine) }
+            machine.boot = { machine, vcpu in try boot.load(machine, vcpu) }
         } catch { throw StartFailure(.configuration, "\(configuration.file): \(error)") }
         return (machine, devices)
     }
