@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import subprocess
 
-from . import guest
+from . import data, guest, mini
 from .workshop import BuildError, exclusive, fail
 
 RECIPES = {
     "guest": guest.build,
+    "mini": mini.build,
+    "data": data.build,
 }
 
 

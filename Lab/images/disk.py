@@ -7,7 +7,7 @@ import struct
 import uuid
 from pathlib import Path
 
-from .workshop import MIB, SECTOR, BuildError, as_root, give_back, run
+from .workshop import CACHE, MIB, SECTOR, BuildError, as_root, give_back, run
 
 FIRST_PARTITION = 1 * MIB
 TAIL = 1 * MIB  # room for the backup label, kept whole MiB so that every size here is
@@ -26,17 +26,21 @@ def make_file(path: Path, size: int) -> None:
         file.truncate(size)
 
 
-def make_ext4(image: Path, tree: Path, size: int, label: str, offset: int = 0) -> None:
-    """Puts an ext4 file system holding `tree` at `offset` of an image that exists."""
+def make_ext4(image: Path, tree: Path, size: int, label: str, offset: int = 0, inodes: int = 0) -> None:
+    """Puts an ext4 file system holding `tree` at `offset` of an image that exists. For a few large files say few `inodes`."""
     extended = FEATURES + (f",offset={offset}" if offset else "")
-    command = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-L", label, "-E", extended, "-d", tree, image, f"{size // 1024}k"]
+    count = ["-N", str(inodes)] if inodes else []
+    command = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", *count, "-L", label, "-E", extended]
+    command += ["-d", str(tree), str(image), f"{size // 1024}k"]
     run(as_root(command))
     give_back(image)
 
 
 def check_ext4(image: Path, offset: int = 0) -> None:
     """Runs a full check that changes nothing; a fresh image with an error is a build error."""
-    run(["e2fsck", "-fn", f"{image}?offset={offset}" if offset else image], log=image.with_suffix(".fsck.log"))
+    log = CACHE / f"{image.stem}.fsck.log"
+    log.unlink(missing_ok=True)
+    run(["e2fsck", "-fn", f"{image}?offset={offset}" if offset else image], log=log)
 
 
 def make_partitioned(path: Path, tree: Path, size: int, label: str) -> None:

@@ -1,0 +1,160 @@
+"""`python3 -m Lab.images.prove [guest|mini ...]`: boots the images in plain QEMU and checks what the system tests rely on.
+
+Software emulation, so it runs anywhere; nothing of Wafer takes part. Disks are opened as snapshots and stay as built.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from . import guest, mini, vmx
+from .machine import Machine, free_port, machine
+from .workshop import MIB, BuildError, fail, need, say
+
+
+def guest_boots(kind: str = "q35") -> None:
+    """The Debian guest on one kind of machine: `q35` plugs through PCIe root ports, `pc` through ACPI on bus 0 as Wafer does."""
+    ssh, hello = free_port(), free_port()
+    ports = ["-device", "pcie-root-port,id=slot1,chassis=1", "-device", "pcie-root-port,id=slot2,chassis=2"] if kind == "q35" else []
+    with tempfile.NamedTemporaryFile() as extra, machine(
+        *("-accel", "tcg", "-machine", kind, "-cpu", "max", "-m", "512"),
+        *("-kernel", guest.KERNEL, "-initrd", guest.INITRD, "-append", vmx.DEBIAN_COMMAND_LINE),
+        *("-drive", f"if=none,id=disk,file={guest.EXTENT},format=raw,snapshot=on", "-device", "virtio-blk-pci,drive=disk"),
+        *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh}-:22,hostfwd=tcp:127.0.0.1:{hello}-:7777"),
+        *("-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci", "-device", "virtio-balloon-pci"),
+        *("-device", "virtio-serial-pci", "-chardev", "null,id=hvc", "-device", "virtconsole,chardev=hvc"),
+        *ports,
+    ) as vm:
+        extra.truncate(64 * MIB)
+        ready = vm.expect("WAFER-GUEST-READY", 300)
+        facts = vm.rest_of_line()
+        login = vm.expect("login:", 60)
+        say(f"guest on {kind}: ready after {ready:.1f} s, login prompt seen at {login:.1f} s ({facts})")
+        check("eth0=10.0.2.15/24" in facts, "the guest has an address by DHCP")
+        check(answer(hello).startswith("WAFER-GUEST-HELLO guest"), "port 7777 answers")
+        check(over_ssh(ssh, "systemctl is-system-running; findmnt -no SOURCE,FSTYPE /") == "running\n/dev/vda1 ext4", "sshd, all units")
+        check("/dev/hvc0" in over_ssh(ssh, "ls /dev/hvc0; pgrep -a agetty"), "a login on the virtio console")
+        vm.type("root\n")
+        vm.expect("Password:", 60)
+        vm.type("wafer\n")
+        vm.expect("root@guest:~#", 60)
+        say("logged in on the serial console")
+        hot_plug(vm, ssh, Path(extra.name), bool(ports))
+        vm.command("system_powerdown")
+        say(f"guest on {kind}: switched off {vm.ended(120):.1f} s after the power button")
+
+
+def hot_plug(vm: Machine, ssh: int, extra: Path, slots: bool) -> None:
+    def bus(number: int) -> dict[str, str]:
+        return {"bus": f"slot{number}"} if slots else {}
+
+    vm.command("blockdev-add", driver="file", **{"node-name": "extra", "filename": str(extra)})
+    vm.command("device_add", driver="virtio-blk-pci", id="hotdisk", drive="extra", **bus(1))
+    vm.command("netdev_add", type="user", id="hotnet")
+    vm.command("device_add", driver="virtio-net-pci", id="hotport", netdev="hotnet", romfile="", **bus(2))
+    eventually(ssh, "test -b /dev/vdb && ip -br -4 address show eth1 | grep -o 10.0.2.15", "10.0.2.15", "a disk and a port plugged in")
+    written = over_ssh(ssh, "mkfs.ext4 -q /dev/vdb && mount /dev/vdb /mnt && echo kept >/mnt/file && umount /mnt && echo ok")
+    check(written == "ok", "the plugged disk takes a file system")
+    vm.command("device_del", id="hotdisk")
+    vm.command("device_del", id="hotport")
+    eventually(ssh, "test ! -e /dev/vdb && test ! -e /sys/class/net/eth1 && echo gone", "gone", "both unplugged")
+
+
+def mini_boots() -> None:
+    tests = "cpus:2,memory,rng,hvc,blk-verify,discard,flush,blk-read,net,echo,button"
+    script = base64.b64encode(b"test $(nproc) = 2 && echo script-ran").decode()
+    with tempfile.NamedTemporaryFile() as disk:
+        disk.truncate(64 * MIB)
+        with machine(
+            *("-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", "256", "-smp", "2"),
+            *("-kernel", mini.KERNEL, "-initrd", mini.INITRD),
+            *("-append", f"{vmx.MINI_COMMAND_LINE} wafer.test={tests} wafer.sh={script} wafer.end=shell"),
+            *("-drive", f"if=none,id=disk,file={disk.name},format=raw", "-device", "virtio-blk-pci,drive=disk"),
+            *("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci"),
+            *("-device", "virtio-serial-pci", "-chardev", "null,id=hvc", "-device", "virtconsole,chardev=hvc"),
+        ) as vm:
+            say(f"minimal guest on q35: init after {vm.expect('GUEST-INIT-OK', 60):.1f} s")
+            vm.expect("GUEST-NET-OK eth0 10.0.2.15/24", 60)
+            for name in ("cpus", "memory", "rng", "hvc", "blk-verify", "discard", "flush", "blk-read", "net"):
+                verdict(vm, name)
+            vm.expect("GUEST-ECHO-READY", 30)
+            vm.type("a line\nend\n")
+            vm.expect("ECHO a line", 30)
+            verdict(vm, "echo")
+            vm.expect("GUEST-BUTTON-READY", 30)
+            vm.command("system_powerdown")
+            verdict(vm, "button")
+            vm.expect("script-ran", 30)
+            vm.expect("GUEST-DONE pass", 30)
+            vm.type("echo shell-$((6 * 7)); poweroff -f\n")
+            vm.expect("shell-42", 30)
+            vm.ended(30)
+
+
+def mini_on_microvm() -> None:
+    """The peer's fastest machine. Its ACPI must be on: Debian's kernel takes no virtio-mmio devices from the command line."""
+    with machine(
+        *("-accel", "tcg", "-machine", "microvm,acpi=on", "-cpu", "max", "-m", "256"),
+        *("-kernel", mini.KERNEL, "-initrd", mini.INITRD, "-append", f"{vmx.MINI_COMMAND_LINE} wafer.end=poweroff"),
+        *("-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"),
+    ) as vm:
+        say(f"minimal guest on microvm: init after {vm.expect('GUEST-INIT-OK', 60):.1f} s")
+        vm.expect("GUEST-NET-OK eth0 10.0.2.15/24", 60)
+        vm.ended(60)
+
+
+def verdict(vm: Machine, name: str) -> None:
+    vm.expect(f"GUEST-TEST {name} ", 120)
+    check(vm.rest_of_line() == "pass", f"minimal guest's {name}")
+
+
+def check(condition: bool, what: str) -> None:
+    if not condition:
+        raise BuildError(f"failed: {what}")
+    say(f"ok: {what}")
+
+
+def answer(port: int) -> str:
+    with socket.create_connection(("127.0.0.1", port), 30) as connection:
+        return connection.makefile().readline()
+
+
+def over_ssh(port: int, command: str) -> str:
+    options = ["-i", str(guest.KEY), "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+    done = subprocess.run(["ssh", *options, "root@127.0.0.1", command], capture_output=True, text=True, timeout=120, check=False)
+    return done.stdout.strip() or done.stderr.strip()
+
+
+def eventually(port: int, command: str, wanted: str, what: str) -> None:
+    deadline = time.monotonic() + 60
+    while over_ssh(port, command) != wanted:
+        if time.monotonic() > deadline:
+            raise BuildError(f"failed: {what}")
+        time.sleep(0.5)
+    say(f"ok: {what}")
+
+
+PROOFS = {
+    "guest": [lambda: guest_boots("q35"), lambda: guest_boots("pc")],
+    "mini": [mini_boots, mini_on_microvm],
+}
+
+
+def main() -> None:
+    try:
+        need("qemu-system-x86_64", "ssh")
+        for name in sys.argv[1:] or PROOFS:
+            for proof in PROOFS[name]:
+                proof()
+    except (BuildError, OSError, KeyError, subprocess.SubprocessError) as error:
+        fail(error)
+
+
+if __name__ == "__main__":
+    main()
