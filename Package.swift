@@ -56,7 +56,8 @@ let package = Package(
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
-            name: "wafer", dependencies: ["Linux", "VMX"], path: "Sources/Products/wafer", swiftSettings: strict),
+            name: "wafer", dependencies: ["Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
+            swiftSettings: strict),
 
         tests("ACPI"),
         tests("GuestBoot", ["Bytes", "GuestMemory"]),

@@ -1,5 +1,6 @@
 import Linux
 import VMX
+import VMXControl
 
 let usage = """
     usage: wafer COMMAND [ARGUMENT...]
@@ -17,6 +18,7 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
     let rest = Array(arguments.dropFirst())
     switch arguments.first {
     case "vmx": return VMXProcess.run(rest)
+    case "vm": return ControlCommand.run(rest)
     case "--version", "version":
         writeToStandardOutput("wafer \(Version.text)\n")
         return 0

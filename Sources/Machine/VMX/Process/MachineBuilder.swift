@@ -8,16 +8,6 @@ import Linux
 import VMXConfig
 import VMXControl
 
-/// What a machine has besides its chipset, for status and for an orderly end.
-struct DeviceSet {
-    var summaries: [MachineStatus.Device] = []
-    var consoles: [ConsoleSocket] = []
-
-    func close() {
-        for console in consoles { console.close() }
-    }
-}
-
 /// Builds the machine that a configuration describes.
 struct MachineBuilder {
     private let configuration: MachineConfiguration
@@ -37,17 +27,18 @@ struct MachineBuilder {
         self.log = log
     }
 
-    func build() throws(StartFailure) -> (Machine, DeviceSet) {
+    func build() throws(StartFailure) -> (Machine, DeviceManager) {
         guard let directBoot = configuration.directBoot else {
             throw StartFailure(
                 .configuration,
                 "\(configuration.file): wafer.kernel is missing; booting through firmware is not supported yet")
         }
-        var devices = DeviceSet()
         let machine: Machine
+        let devices: DeviceManager
         do {
             machine = try Machine(shape, loop: loop, deviceLoop: deviceLoop, log: log)
-            try addSerialPorts(to: machine, &devices)
+            devices = try DeviceManager(machine, log)
+            try addSerialPorts(to: machine, devices)
         } catch { throw StartFailure(.system, "\(error)") }
         let tables = try acpiTables(machine)
         do throws(GuestBootError) {
@@ -66,14 +57,15 @@ struct MachineBuilder {
         return shape
     }
 
-    private func addSerialPorts(to machine: Machine, _ devices: inout DeviceSet) throws {
+    private func addSerialPorts(to machine: Machine, _ devices: DeviceManager) throws {
         for port in configuration.serialPorts where port.startConnected {
             let backend: any CharacterBackend
             let summary: String
+            var release: () -> Void = {}
             switch port.backend {
             case .pipe(let path, .server):
                 let console = try ConsoleSocket(path: path, loop: deviceLoop)
-                devices.consoles.append(console)
+                release = { console.close() }
                 backend = console
                 summary = "serial port on socket \(path)"
             case .file(let path):
@@ -87,7 +79,7 @@ struct MachineBuilder {
             let uart = Uart16550(interrupt: interrupt, backend: backend)
             try machine.ports.map(uart, at: Uart16550.ports[port.number], count: Uart16550.portCount)
             machine.resettable.append { uart.reset() }
-            devices.summaries.append(.init(name: "serial\(port.number)", summary: summary, address: ""))
+            try devices.add(MachineDevice(name: "serial\(port.number)", summary: summary, release: release))
         }
     }
 

@@ -28,7 +28,7 @@ public final class VMXProcess: @unchecked Sendable {
     private let loop: EventLoop
     private let deviceLoop: EventLoop
     private let machine: Machine
-    private var devices: DeviceSet
+    private let devices: DeviceManager
     private var control: ControlServer?
     private var signals: SignalEvents?
     private let started = monotonicNanoseconds()
@@ -192,12 +192,12 @@ public final class VMXProcess: @unchecked Sendable {
             process: UInt32(processIdentifier()), state: machine.state.rawValue,
             uptime: (monotonicNanoseconds() - started) / 1_000_000,
             memoryMegabytes: UInt32(configuration.memoryMegabytes), processors: UInt32(configuration.processorCount),
-            resets: UInt32(machine.resets), devices: devices.summaries, question: nil)
+            resets: UInt32(machine.resets), devices: devices.devices.map(\.status), question: nil)
     }
 
     private var statistics: [ControlReply.Counter] {
         machine.vcpus.map {
             ControlReply.Counter(name: "vcpu\($0.vcpu.id).exits", value: $0.exits.load(ordering: .relaxed))
-        }
+        } + devices.statistics
     }
 }
