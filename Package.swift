@@ -44,7 +44,6 @@ let package = Package(
         target("Machine", "ACPI", ["Bytes"]),
         target("Machine", "GuestBoot", ["Bytes", "GuestMemory", "Linux"]),
         target("Machine", "VMXConfig", ["Bytes", "Linux"]),
-
         target("Machine", "VMXControl", ["Messages", "Linux"]),
         target(
             "Machine", "VMX",
@@ -53,6 +52,9 @@ let package = Package(
                 "GuestBoot", "VMXConfig", "VMXControl",
             ]),
         target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux"]),
+
+        // Storage: disks, file systems, datastores.
+        target("Storage", "VMDK", ["Bytes", "Linux"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
@@ -75,10 +77,11 @@ let package = Package(
         tests("Chipset", ["DeviceModel", "Linux"]),
         tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux"]),
         tests("KVM", ["CLinux", "Linux", "Bytes"]),
-        tests("VMXConfig", ["Bytes", "Linux", "TestFiles"]),
         .target(
             name: "VirtioTestSupport", dependencies: ["DeviceModel", "GuestMemory", "Linux", "Virtio"],
             path: "Tests/Support/VirtioTestSupport", swiftSettings: common),
         tests("Virtio", ["DeviceModel", "GuestMemory", "Linux", "VirtioTestSupport"]),
+        tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
+        tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
     ]
 )

@@ -1,14 +1,30 @@
 import CLinux
 
+extension OpenMode {
+    /// Refuses a path whose last component is a symbolic link, with the error `isLinkLoop`.
+    public static let notFollowingLink = OpenMode(rawValue: O_NOFOLLOW)
+}
+
+extension SystemError {
+    /// Whether a path led to a symbolic link where none may be, or through too many of them.
+    public var isLinkLoop: Bool { number == ELOOP }
+    /// Whether there is nothing at the path.
+    public var isNotFound: Bool { number == ENOENT }
+    /// Whether something is there already.
+    public var isExisting: Bool { number == EEXIST }
+    /// Whether somebody else has the thing for themselves.
+    public var isBusy: Bool { number == EBUSY }
+}
+
 extension Descriptor {
     /// Opens `name` in the directory this descriptor stands for.
     ///
-    /// - Parameter followingLink: whether `name` itself may be a symbolic link.
-    public borrowing func opening(
-        _ name: String, _ mode: OpenMode, followingLink: Bool = true, permissions: UInt32 = 0o644
-    ) throws(SystemError) -> Descriptor {
+    /// The result is closed on exec.
+    public borrowing func opening(_ name: String, _ mode: OpenMode, permissions: UInt32 = 0o644) throws(SystemError)
+        -> Descriptor
+    {
         let directory = self.raw
-        let flags = mode.rawValue | O_CLOEXEC | (followingLink ? 0 : O_NOFOLLOW)
+        let flags = mode.rawValue | O_CLOEXEC
         return Descriptor(
             adopting: try retrying("open", name) { unsafe wafer_openat(directory, name, flags, permissions) })
     }
@@ -63,6 +79,22 @@ extension Descriptor {
         try retrying("resize", subject) { ftruncate(raw, Int(size)) }
     }
 
+    /// Makes reads and writes go around the host's page cache, or through it again.
+    ///
+    /// - Returns: whether the file system can do that.
+    public borrowing func setDirect(_ on: Bool) -> Bool {
+        setStatusFlag(OpenMode.direct.rawValue, on)
+    }
+
+    /// Makes calls that would wait fail instead, or wait again.
+    public borrowing func setNotWaiting(_ on: Bool) -> Bool { setStatusFlag(OpenMode.nonBlocking.rawValue, on) }
+
+    private borrowing func setStatusFlag(_ flag: CInt, _ on: Bool) -> Bool {
+        let raw = self.raw
+        let flags = wafer_fcntl(raw, F_GETFL, 0)
+        return flags >= 0 && wafer_fcntl(raw, F_SETFL, Int(on ? flags | flag : flags & ~flag)) >= 0
+    }
+
     /// Reserves disk space for the first `size` bytes, which read as zeros, and extends the file to them.
     public borrowing func allocate(_ size: Int64, _ subject: String = "") throws(SystemError) {
         let raw = self.raw
@@ -96,6 +128,15 @@ public enum Files {
         try retrying("remove", path) { unsafe unlink(path) }
     }
 
+    /// Makes one directory. One that is there already is no error.
+    public static func makeDirectory(_ path: String, permissions: UInt32 = 0o755) throws(SystemError) {
+        do {
+            try retrying("make directory", path) { unsafe mkdir(path, permissions) }
+        } catch {
+            if !error.isExisting { throw error }
+        }
+    }
+
     /// Makes the names created, renamed and removed in a directory survive a power cut.
     public static func synchronizeDirectory(_ path: String) throws(SystemError) {
         try Descriptor(opening: path, [.readOnly, .directory]).synchronize(path)
@@ -124,5 +165,14 @@ public enum Files {
             throw error
         }
         try synchronizeDirectory(directory(of: target))
+    }
+}
+
+extension Descriptor {
+    /// Whether the first `count` bytes, or what there is of them, can be read into mapped memory; a trial for direct I/O.
+    public borrowing func canRead(_ count: Int, into memory: Mapping) -> Bool {
+        precondition(count >= 0 && count <= memory.count, "read beyond the mapping")
+        let raw = self.raw
+        return unsafe pread(raw, memory.base, count, 0) >= 0
     }
 }

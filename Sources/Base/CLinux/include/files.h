@@ -4,6 +4,7 @@
 #ifndef WAFER_CLINUX_FILES_H
 #define WAFER_CLINUX_FILES_H
 
+#include <spawn.h>
 #include <stdint.h>
 
 // Sets or, with F_UNLCK, drops a lock without waiting.
