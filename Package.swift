@@ -42,6 +42,7 @@ let package = Package(
         target("Machine", "KVM", ["CLinux", "Linux", "Bytes"]),
         target("Machine", "NetEngine", ["Linux"]),
         target("Machine", "ACPI", ["Bytes"]),
+        target("Machine", "SMBIOS", ["Bytes"]),
         target("Machine", "GuestBoot", ["Bytes", "GuestMemory", "Linux"]),
         target("Machine", "VMXConfig", ["Bytes", "Linux"]),
         target("Machine", "VMXControl", ["Messages", "Linux"]),
@@ -62,6 +63,7 @@ let package = Package(
             swiftSettings: strict),
 
         tests("ACPI"),
+        tests("SMBIOS", ["Bytes"]),
         tests("GuestBoot", ["Bytes", "GuestMemory"]),
         tests("Bytes"),
         tests("Messages", ["Linux"]),
