@@ -23,6 +23,7 @@ public final class VMXProcess: @unchecked Sendable {
         """
 
     private let configuration: MachineConfiguration
+    private let lock: VMLock
     private let directory: String
     private let log: MachineLog
     private let loop: EventLoop
@@ -85,6 +86,15 @@ public final class VMXProcess: @unchecked Sendable {
         if let reason = KVMSystem.probe() { throw StartFailure(.unavailable, "\(reason)") }
         self.configuration = configuration
         directory = Linux.directory(of: configuration.file)
+        do throws(VMLock.Failure) {
+            lock = try VMLock(configuration.file, holder: .current(name: configuration.displayName))
+        } catch {
+            if case .running = error { throw StartFailure(.busy, "\(error)") }
+            throw StartFailure(.system, "\(error)")
+        }
+        do throws(ConfigurationError) { try configuration.saveIdentity() } catch {
+            throw StartFailure(.configuration, "\(error)")
+        }
         do {
             loop = try EventLoop(name: "vmx")
             deviceLoop = try EventLoop(name: "devices")
