@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import subprocess
 
-from . import data, guest, mini
+from . import bench, data, guest, mini
 from .workshop import BuildError, exclusive, fail
 
 RECIPES = {
     "guest": guest.build,
     "mini": mini.build,
     "data": data.build,
+    "bench": bench.build,
 }
 
 

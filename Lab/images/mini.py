@@ -13,6 +13,7 @@ from .workshop import BUILD, CACHE, RECIPES, BuildError, Product, need, remove_t
 OUTPUT = BUILD / "mini"
 KERNEL = OUTPUT / "vmlinuz"
 INITRD = OUTPUT / "initrd.img"
+HOST_INITRD = OUTPUT / "initrd-host.img"
 CONFIGURATION = OUTPUT / "mini.vmx"
 SCRIPTS = RECIPES / "mini"
 
@@ -23,6 +24,9 @@ MODULES = """
     virtio_pci virtio_mmio virtio_blk virtio_net virtio_console virtio-rng virtio_balloon vmw_vsock_virtio_transport button evdev
 """.split()
 
+# With these as well it can stand in for a lab host: KVM, taps, bridges and vhost, to try guests without the appliance.
+HOST_MODULES = [*MODULES, "kvm-amd", "kvm-intel", "tun", "bridge", "vhost_net"]
+
 NEEDS = ["mmdebstrap", "apt-get"]
 
 
@@ -30,7 +34,7 @@ def build() -> Product:
     need(*NEEDS)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     inputs = [RECIPES / name for name in ("mini.py", "debian.py", "initramfs.py", "vmx.py")]
-    recipe = Product("mini", [KERNEL, INITRD, CONFIGURATION], [*inputs, SCRIPTS, *debian.sources()])
+    recipe = Product("mini", [KERNEL, INITRD, HOST_INITRD, CONFIGURATION], [*inputs, SCRIPTS, *debian.sources()])
     if recipe.fresh():
         say("minimal guest: nothing changed")
         return recipe
@@ -40,7 +44,8 @@ def build() -> Product:
         debian.extract(tree, PACKAGES, CACHE / "mini.log")
         try:
             shutil.copyfile(_only(tree, "boot/vmlinuz-*"), KERNEL)
-            archive(tree).write(INITRD)
+            archive(tree, MODULES).write(INITRD)
+            archive(tree, HOST_MODULES).write(HOST_INITRD)
         finally:
             remove_tree(tree)
     CONFIGURATION.write_text(vmx.mini())
@@ -49,7 +54,7 @@ def build() -> Product:
     return recipe
 
 
-def archive(tree: Path) -> Archive:
+def archive(tree: Path, wanted: list[str]) -> Archive:
     """The initramfs, from an unpacked kernel and busybox."""
     result = Archive()
     for folder in ("proc", "sys", "dev", "tmp", "etc", "root", "mnt", "bin"):
@@ -59,14 +64,14 @@ def archive(tree: Path) -> Archive:
     result.link("bin/sh", "busybox")
     for script in ("init", "hello", "udhcpc"):
         result.file(script, (SCRIPTS / script).read_bytes(), 0o755)
-    order = _in_order({path.stem.replace("-", "_"): path for path in tree.glob("lib/modules/*/kernel/**/*.ko")})
+    order = _in_order(wanted, {path.stem.replace("-", "_"): path for path in tree.glob("lib/modules/*/kernel/**/*.ko")})
     for path in order:
         result.file(f"modules/{path.name}", path.read_bytes())
     result.file("modules/order", "".join(f"{path.stem}\n" for path in order).encode())
     return result
 
 
-def _in_order(modules: dict[str, Path]) -> list[Path]:
+def _in_order(wanted: list[str], modules: dict[str, Path]) -> list[Path]:
     """The wanted modules and what they depend on, each after its own dependencies, as their `.modinfo` sections say."""
     order: list[Path] = []
 
@@ -81,7 +86,7 @@ def _in_order(modules: dict[str, Path]) -> list[Path]:
             visit(dependency)
         order.append(path)
 
-    for name in MODULES:
+    for name in wanted:
         visit(name)
     return order
 

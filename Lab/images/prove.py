@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import guest, mini, vmx
+from . import bench, data, guest, mini, vmx
 from .machine import Machine, free_port, machine
 from .workshop import MIB, BuildError, fail, need, say
 
@@ -68,7 +68,7 @@ def hot_plug(vm: Machine, ssh: int, extra: Path, slots: bool) -> None:
 
 def mini_boots() -> None:
     tests = "cpus:2,memory,rng,hvc,blk-verify,discard,flush,blk-read,net,echo,button"
-    script = base64.b64encode(b"test $(nproc) = 2 && echo script-ran").decode()
+    script = encoded("test $(nproc) = 2 && echo script-ran")
     with tempfile.NamedTemporaryFile() as disk:
         disk.truncate(64 * MIB)
         with machine(
@@ -109,6 +109,51 @@ def mini_on_microvm() -> None:
         vm.ended(60)
 
 
+def bench_runs_guests() -> None:
+    """QEMU from the bench userland runs both guests through nested KVM: a host of ours in all but its init."""
+    nested = "qemu-system-x86_64 -nodefaults -display none -no-reboot -serial stdio -accel kvm -cpu host"
+    disk = "-drive if=none,id=disk,file=/vms/vms/debian12/debian12-flat.vmdk,format=raw,snapshot=on -device virtio-blk-pci,drive=disk"
+    script = f"""
+        mount -o ro /dev/vdb /mnt/vms
+        run() {{ chroot /mnt "$@" </dev/null; }}
+        run fio --version
+        echo STARTING; run {nested} -machine q35 -m 256 -kernel /vms/vms/mini/vmlinuz -initrd /vms/vms/mini/initrd.img \
+            -append '{vmx.MINI_COMMAND_LINE} wafer.end=poweroff'
+        echo STARTING; run {nested} -machine q35 -m 512 {disk} -kernel /vms/vms/debian12/vmlinuz -initrd /vms/vms/debian12/initrd.img \
+            -netdev user,id=net -device virtio-net-pci,netdev=net,romfile= \
+            -append '{vmx.DEBIAN_COMMAND_LINE.replace("console=hvc0 ", "")}'
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # The script is too long for a command line, so it is a disk of its own; `exit` keeps the shell from reading the padding.
+        third = Path(folder) / "script"
+        third.write_text(script + "\nexit 0\n")
+        with third.open("ab") as file:
+            file.truncate(MIB)
+        words = f"wafer.test=chroot:vda wafer.sh={encoded('sh /dev/vdc')}"
+        with machine(
+            *("-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "EPYC,+svm,+npt", "-m", "1536", "-smp", "2"),
+            *("-kernel", mini.KERNEL, "-initrd", mini.HOST_INITRD, "-append"),
+            f"{vmx.MINI_COMMAND_LINE} {words} wafer.end=poweroff",
+            *drive("bench", bench.IMAGE),
+            *drive("data", data.IMAGE),
+            *drive("script", third),
+        ) as vm:
+            vm.expect("GUEST-TEST chroot pass", 60)
+            vm.expect("fio-3", 60)
+            for name, marks in [("minimal", ["GUEST-INIT-OK"]), ("Debian", ["login:", "WAFER-GUEST-READY"])]:
+                start = vm.expect("STARTING", 120)
+                for mark in marks:
+                    say(f"{name} guest through nested KVM: {mark} after {vm.expect(mark, 600) - start:.1f} s")
+
+
+def encoded(script: str) -> str:
+    return base64.b64encode(script.encode()).decode()
+
+
+def drive(name: str, path: Path) -> list[str]:
+    return ["-drive", f"if=none,id={name},file={path},format=raw,snapshot=on", "-device", f"virtio-blk-pci,drive={name}"]
+
+
 def verdict(vm: Machine, name: str) -> None:
     vm.expect(f"GUEST-TEST {name} ", 120)
     check(vm.rest_of_line() == "pass", f"minimal guest's {name}")
@@ -143,6 +188,7 @@ def eventually(port: int, command: str, wanted: str, what: str) -> None:
 PROOFS = {
     "guest": [lambda: guest_boots("q35"), lambda: guest_boots("pc")],
     "mini": [mini_boots, mini_on_microvm],
+    "bench": [bench_runs_guests],
 }
 
 
