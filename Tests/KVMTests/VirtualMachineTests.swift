@@ -88,6 +88,14 @@ struct VirtualMachineTests {
         #expect(payload.vcpu.value(of: payload.vcpu.portAccess) == 2)
     }
 
+    @Test("the timer reaches pin 2 of the IOAPIC from the start")
+    func timerRoute() throws {
+        let payload = try Payload([0xF4], interruptController: .full)
+        try payload.machine.setLine(0, true)
+        let requests = try payload.machine.saveState().controllers?.ioapic.requests
+        #expect(requests == 1 << 2)
+    }
+
     @Test("an interrupt number can be given out, routed, attached and taken back")
     func routes() throws {
         let payload = try Payload([0xF4], interruptController: .full)

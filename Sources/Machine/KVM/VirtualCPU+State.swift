@@ -43,7 +43,7 @@ extension VirtualCPU {
             throw .badState("the interrupt controllers differ")
         }
         // A vCPU that has run refuses to change its features, but not to keep them.
-        if try cpuid() != state.cpuid { try setCPUID(state.cpuid) }
+        if try cpuid().withoutRuntimeBits != state.cpuid.withoutRuntimeBits { try setCPUID(state.cpuid) }
         try setTimeStampFrequency(state.timeStampFrequency)
         if let activity = state.activity { try setActivity(activity) }
         try setRegisters(state.general)
@@ -242,6 +242,23 @@ extension VirtualCPU {
 }
 
 extension [CPUIDEntry] {
+    /// Without what the kernel keeps up to date while the guest runs: whether it has its APIC, XSAVE and protection keys
+    /// switched on, and how large its vector state is.
+    fileprivate var withoutRuntimeBits: [CPUIDEntry] {
+        map { entry in
+            var entry = entry
+            switch (entry.leaf, entry.subleaf) {
+            case (1, _):
+                entry.ecx &= ~(1 << 27)
+                entry.edx &= ~(1 << 9)
+            case (7, 0): entry.ecx &= ~(1 << 4)
+            case (0xD, 0), (0xD, 1): entry.ebx = 0
+            default: break
+            }
+            return entry
+        }
+    }
+
     /// Whether the guest is offered virtualisation of its own: VMX (leaf 1, ECX bit 5) or SVM (leaf 0x80000001, ECX bit
     /// 2).
     var hasVirtualization: Bool {

@@ -66,6 +66,8 @@ extension VirtualMachine {
     }
 
     /// Switches the dirty log of a slot on or off. Other flags cannot change: remove and add the memory.
+    ///
+    /// Where the kernel can do so, all pages count as written at first, which spares it a pass over the memory.
     public func setDirtyLog(_ slot: MemorySlot, _ on: Bool) throws(KVMError) {
         try memory.withLock { map throws(KVMError) in
             var current = try map.slots.find(slot.id)

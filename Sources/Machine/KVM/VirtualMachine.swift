@@ -54,13 +54,13 @@ public final class VirtualMachine: Sendable {
         try kvmCall(
             raw, WAFER_KVM_SET_TSS_ADDR, argument: UInt(configuration.taskStateAddress), "place the task state segment")
 
-        // Bit 0: clearing is a step of its own. Bit 1: all pages start as dirty, which makes switching the log on cheap.
-        let offered = UInt64(system.check(.manualDirtyLogProtect2)) & 3
-        if offered & 1 != 0 {
-            try Self.enable(raw, .manualDirtyLogProtect2, [offered & 1])
-            manualDirtyLog = 1
-        } else {
-            manualDirtyLog = 0
+        // Bit 0: clearing is a step of its own. Bit 1: all pages count as written when the log is switched on.
+        manualDirtyLog = UInt64(system.check(.manualDirtyLogProtect2)) & 3
+        if manualDirtyLog != 0 { try Self.enable(raw, .manualDirtyLogProtect2, [manualDirtyLog]) }
+
+        // Exceptions on their way into a vCPU are part of its state; without these the kernel tells less than all of it.
+        for capability in [Capability.exceptionPayload, .tripleFaultEvent] where system.supports(capability) {
+            try Self.enable(raw, capability, [1])
         }
 
         if configuration.vcpuIDLimit > 254 {
@@ -82,7 +82,9 @@ public final class VirtualMachine: Sendable {
                 try kvmCall(raw, WAFER_KVM_CREATE_PIT2, &pit, "create the interval timer")
             }
             let limit = UInt32(clamping: system.check(.irqRouting))
-            routes = Mutex(InterruptRoutes.fullController(limit: limit))
+            let initial = InterruptRoutes.fullController(limit: limit)
+            try kvmCall(raw, WAFER_KVM_SET_GSI_ROUTING, initial.encoded(), "set interrupt routes")
+            routes = Mutex(initial)
         }
     }
 
