@@ -52,7 +52,7 @@ let package = Package(
                 "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI",
                 "GuestBoot", "VMXConfig", "VMXControl",
             ]),
-        target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux"]),
+        target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "NetEngine"]),
 
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
@@ -82,7 +82,7 @@ let package = Package(
         .target(
             name: "VirtioTestSupport", dependencies: ["DeviceModel", "GuestMemory", "Linux", "Virtio"],
             path: "Tests/Support/VirtioTestSupport", swiftSettings: common),
-        tests("Virtio", ["DeviceModel", "GuestMemory", "Linux", "VirtioTestSupport"]),
+        tests("Virtio", ["DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork", "VirtioTestSupport"]),
         tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
         tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
     ]

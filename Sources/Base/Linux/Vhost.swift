@@ -156,7 +156,12 @@ public final class VhostDevice: Sendable {
 
     /// The event to signal when buffers have been used; nil makes the ring silent.
     public func setCall(of ring: UInt32, _ event: EventFD?) throws(SystemError) {
-        try setFile(WAFER_VHOST_SET_VRING_CALL, ring, event?.raw ?? -1, "set vhost call event")
+        try setCall(of: ring, descriptor: event?.raw ?? -1)
+    }
+
+    /// The same with the event's number. The kernel keeps the event by itself.
+    public func setCall(of ring: UInt32, descriptor: CInt) throws(SystemError) {
+        try setFile(WAFER_VHOST_SET_VRING_CALL, ring, descriptor, "set vhost call event")
     }
 
     /// The event to signal when the ring is found broken.

@@ -24,6 +24,9 @@ public protocol NetBackend: AnyObject, Sendable {
 
     /// Frames that this filter rejects need not be handed over; the adapter still checks those that are.
     func setFilter(_ filter: NetFilter)
+
+    /// Plugs the cable in or out at the back end's side; the adapter drops packets by itself while it is out.
+    func setLink(up: Bool)
 }
 
 /// One pair of directions of a back end. Every packet has a `NetHeader` before it.

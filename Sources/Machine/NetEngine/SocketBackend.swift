@@ -39,4 +39,5 @@ public final class SocketBackend: NetBackend {
     public func setGuestOffloads(_ offloads: NetOffloads) {}
     public func setActiveQueues(_ count: Int) {}
     public func setFilter(_ filter: NetFilter) {}
+    public func setLink(up: Bool) {}
 }

@@ -61,6 +61,11 @@ public final class TapBackend: NetBackend {
         for (index, tap) in taps.enumerated() { try tap.setAttached(index < count) }
     }
 
+    public func setLink(up: Bool) {
+        // Kernels before 5.0 cannot; there only the guest sees that the cable is out.
+        try? taps[0].setCarrier(up)
+    }
+
     public func setFilter(_ filter: NetFilter) {
         var addresses: [[UInt8]]? = nil
         if !filter.isPromiscuous, !filter.unicastOverflow {
