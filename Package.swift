@@ -85,5 +85,19 @@ let package = Package(
         tests("Virtio", ["DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork", "VirtioTestSupport"]),
         tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
         tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
+
+        // Fuzzing: every target is also replayed over its corpus by the tests. See Fuzz/README.md.
+        .target(
+            name: "FuzzTargets", dependencies: ["VMDK", "VMXConfig"], path: "Fuzz/Targets", swiftSettings: common),
+        .testTarget(
+            name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
+            swiftSettings: common),
     ]
 )
+
+// The program around libFuzzer links only with the compiler's fuzzer option, which Fuzz/run gives.
+if Context.environment["WAFER_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "wafer-fuzz", dependencies: ["FuzzTargets"], path: "Fuzz/Driver", swiftSettings: common))
+}

@@ -313,4 +313,27 @@ struct DiskImageTests {
                     && layout.warnings[0].hasSuffix("flat.vmdk is 4096 bytes longer than its descriptor says"))
         }
     }
+
+    @Test(
+        "disks made by QEMU open if they are flat and are named if they are not",
+        .enabled(if: access("/usr/bin/qemu-img", X_OK) == 0, "needs qemu-utils"))
+    func madeByQEMU() throws {
+        try withTemporaryDirectory { directory in
+            func open(_ subformat: String) throws -> DiskLayout {
+                let path = "\(directory)/\(subformat).vmdk"
+                let arguments = ["create", "-f", "vmdk", "-o", "subformat=\(subformat)", path, "5G"]
+                #expect(try run("/usr/bin/qemu-img", arguments) == 0)
+                return try DiskImage.open(path, .init(owner: owner))
+            }
+            let flat = try open("monolithicFlat")
+            #expect(flat.byteCount == 5 << 30 && flat.extents.count == 1 && flat.warnings.isEmpty)
+            let split = try open("twoGbMaxExtentFlat")
+            #expect(split.byteCount == 5 << 30)
+            #expect(split.extents.map(\.start) == [0, 2 << 30, 4 << 30])
+            let sparse = message { _ = try open("monolithicSparse") }
+            #expect(sparse.hasSuffix("a sparse VMDK (monolithicSparse or streamOptimized) is not supported yet"))
+            let splitSparse = message { _ = try open("twoGbMaxExtentSparse") }
+            #expect(splitSparse.hasSuffix("createType \"twoGbMaxExtentSparse\" is not supported yet"))
+        }
+    }
 }

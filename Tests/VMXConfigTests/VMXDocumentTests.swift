@@ -137,6 +137,15 @@ struct VMXDocumentTests {
         #expect(try self.document(after) == document)
     }
 
+    @Test("a file cut inside its last line end keeps its bytes and can be added to")
+    func cut() throws {
+        var document = try document("a = 1\r\nb = 2\r")
+        #expect(document["b"] == "2")
+        #expect(String(decoding: document.bytes, as: UTF8.self) == "a = 1\r\nb = 2\r")
+        try document.set("c", to: "3")
+        #expect(String(decoding: document.bytes, as: UTF8.self) == "a = 1\r\nb = 2\r\nc = \"3\"\r\n")
+    }
+
     @Test("a key or value that cannot stand in a file is refused")
     func badEdits() throws {
         var document = VMXDocument(name: "a.vmx")

@@ -2,7 +2,7 @@ extension MachineConfiguration {
     /// Reads every present disk and what it hangs on.
     static func readDisks(_ reader: inout ConfigurationReader) -> [Disk] {
         var disks: [Disk] = []
-        for kind in ControllerKind.allCases {
+        for kind in ControllerKind.allCases where reader.devices.contains(where: { $0.hasPrefix(kind.rawValue) }) {
             for bus in 0..<kind.busCount {
                 let controller = "\(kind.rawValue)\(bus)"
                 let found = kind.units.compactMap { unit in

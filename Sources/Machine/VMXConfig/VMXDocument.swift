@@ -71,7 +71,11 @@ public struct VMXDocument: Equatable, Sendable {
             lines.append(VMXLine(bytes: Array(line), ending: ending, entry: nil))
             rest = rest[(feed + 1)...]
         }
-        if !rest.isEmpty { lines.append(VMXLine(bytes: Array(rest), ending: .none, entry: nil)) }
+        if rest.last == 13 {
+            lines.append(VMXLine(bytes: Array(rest.dropLast()), ending: .carriageReturn, entry: nil))
+        } else if !rest.isEmpty {
+            lines.append(VMXLine(bytes: Array(rest), ending: .none, entry: nil))
+        }
         return lines
     }
 
@@ -198,9 +202,15 @@ extension VMXDocument {
         guard index.count < Limit.keys else { throw refuse("is one key too many; the limit is \(Limit.keys)") }
         let bytes = Array("\(key) = ".utf8) + written
         guard bytes.count <= Limit.lineLength else { throw refuse("the value is too long") }
-        let usual = lines.first?.ending ?? .lineFeed
-        let ending = usual == .none ? .lineFeed : usual
-        if let last = lines.indices.last, lines[last].ending == .none { lines[last].ending = ending }
+        let isDOS = lines.first.map { $0.ending == .carriageReturnLineFeed || $0.ending == .carriageReturn } ?? false
+        let ending = isDOS ? VMXLine.Ending.carriageReturnLineFeed : .lineFeed
+        if let last = lines.indices.last {
+            switch lines[last].ending {
+            case .none: lines[last].ending = ending
+            case .carriageReturn: lines[last].ending = .carriageReturnLineFeed
+            case .lineFeed, .carriageReturnLineFeed: break
+            }
+        }
         index[key.lowercased()] = lines.count
         lines.append(VMXLine(bytes: bytes, ending: ending, entry: VMXLine.Entry(key: key, value: value)))
     }

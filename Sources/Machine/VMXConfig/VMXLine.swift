@@ -12,12 +12,15 @@ import Bytes
 struct VMXLine: Equatable, Sendable {
     enum Ending: Equatable, Sendable {
         case none, lineFeed, carriageReturnLineFeed
+        /// Only at the end of a file that was cut there.
+        case carriageReturn
 
         var bytes: [UInt8] {
             switch self {
             case .none: []
             case .lineFeed: [10]
             case .carriageReturnLineFeed: [13, 10]
+            case .carriageReturn: [13]
             }
         }
     }

@@ -1,0 +1,30 @@
+import Glibc
+
+/// One parser or device fed with bytes from nowhere.
+///
+/// `run` must end normally whatever it is given. It checks what must hold (a text that is read and written again is the same)
+/// with `check`: a broken promise then stops the fuzzer as a crash does.
+public struct FuzzTarget: Sendable {
+    /// The folder in `Fuzz/` with its corpus, and the name on the command line.
+    public var name: String
+    public var run: @Sendable (_ bytes: [UInt8]) -> Void
+
+    public init(_ name: String, _ run: @escaping @Sendable (_ bytes: [UInt8]) -> Void) {
+        self.name = name
+        self.run = run
+    }
+
+    /// Every target. A new one adds its line here.
+    public static let all: [FuzzTarget] = [
+        FuzzTarget("VMDKDescriptor", fuzzVMDKDescriptor),
+        FuzzTarget("VMXConfig", fuzzVMXConfig),
+    ]
+}
+
+/// Stops the fuzzer with a reason if something that must hold does not.
+func check(_ condition: Bool, _ promise: StaticString) {
+    if condition { return }
+    let text = Array("broken promise: \(promise)\n".utf8)
+    _ = text.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+    preconditionFailure()
+}
