@@ -19,8 +19,8 @@ public struct BootRegisters: Hashable, Sendable {
     private static let codeSelector: UInt16 = 0x10
     private static let dataSelector: UInt16 = 0x18
     private static let taskSelector: UInt16 = 0x20
-    /// Bytes that the descriptor table takes: two null descriptors, code, data, and the task's, which is twice as long in
-    /// long mode.
+    /// Bytes that the descriptor table takes: two null descriptors, code, data, and the task's, which is twice as long
+    /// in long mode.
     public static let descriptorTableSize = 6 * 8
 
     /// Protection on, and the extension type that every processor since the 486 reports.
@@ -38,8 +38,8 @@ public struct BootRegisters: Hashable, Sendable {
         (self.cr0, self.cr3, self.cr4, self.efer) = (cr0, cr3, cr4, efer)
     }
 
-    /// 64-bit mode with paging on, for the 64-bit entry of a Linux kernel (Documentation/arch/x86/boot.rst, "64-bit boot
-    /// protocol"). Interrupts are off.
+    /// 64-bit mode with paging on, for the 64-bit entry of a Linux kernel (Documentation/arch/x86/boot.rst, "64-bit
+    /// boot protocol"). Interrupts are off.
     ///
     /// - Parameters:
     ///   - entry: where the guest starts.
@@ -84,8 +84,8 @@ public struct BootRegisters: Hashable, Sendable {
 }
 
 extension Segment {
-    /// A busy task state segment at 0, as the processor demands one to be loaded. The guest loads its own before it needs
-    /// one.
+    /// A busy task state segment at 0, as the processor demands one to be loaded. The guest loads its own before it
+    /// needs one.
     static func task(selector: UInt16) -> Segment {
         var segment = Segment()
         segment.selector = selector
@@ -108,8 +108,9 @@ extension Segment {
 }
 
 extension VirtualCPU {
-    /// Brings the first processor of a guest that boots without firmware to its entry: registers, and what firmware would
-    /// have set up before (memory types, fast strings, the local APIC's pins). The others are left waiting to be started.
+    /// Brings the first processor of a guest that boots without firmware to its entry: registers, and what firmware
+    /// would have set up before (memory types, fast strings, the local APIC's pins). The others are left waiting to be
+    /// started.
     public func apply(_ boot: BootRegisters) throws(KVMError) {
         var special = try specialRegisters()
         special.cs = boot.code
@@ -125,8 +126,8 @@ extension VirtualCPU {
         try prepareMemoryTypes()
     }
 
-    /// What firmware leaves in the registers of every processor: all memory is write-back unless a page says otherwise, and
-    /// string instructions are fast. For guests that boot without firmware.
+    /// What firmware leaves in the registers of every processor: all memory is write-back unless a page says otherwise,
+    /// and string instructions are fast. For guests that boot without firmware.
     public func prepareMemoryTypes() throws(KVMError) {
         let wanted = [
             // IA32_MTRR_DEF_TYPE: enabled, write-back. IA32_MISC_ENABLE: fast strings.

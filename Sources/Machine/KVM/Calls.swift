@@ -44,7 +44,8 @@ func kvmCall(_ descriptor: CInt, _ request: UInt, _ buffer: borrowing KernelBuff
     }
 }
 
-/// A structure of variable size on its way to or from the kernel: zeroed, aligned for 64-bit words, every access checked.
+/// A structure of variable size on its way to or from the kernel: zeroed, aligned for 64-bit words, every access
+/// checked.
 @safe struct KernelBuffer: ~Copyable {
     fileprivate let base: UnsafeMutableRawPointer
     let count: Int

@@ -6,8 +6,8 @@ protocol FieldCoded {
 
 /// Writes or reads a list of fields, little-endian and without padding.
 ///
-/// One list serves both ways, so that they cannot differ. Reading foreign bytes stops at the first mistake: fields after it
-/// keep what they had, and the mistake is reported at the end.
+/// One list serves both ways, so that they cannot differ. Reading foreign bytes stops at the first mistake: fields
+/// after it keep what they had, and the mistake is reported at the end.
 struct FieldCoder {
     /// What is written, or to be read.
     private(set) var bytes: [UInt8]

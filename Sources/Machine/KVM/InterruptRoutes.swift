@@ -43,8 +43,8 @@ public struct InterruptRoutes: Hashable, Sendable {
     init(limit: UInt32) { self.limit = limit }
 
     /// What a PC has: GSI 0 to 15 go to the PICs and the IOAPIC, and 16 to 23 to the IOAPIC alone. GSI 0 is the timer,
-    /// which sits at pin 2 of the IOAPIC, as the ACPI tables say; the PIC's pin 2 is the cascade. The kernel itself begins
-    /// with the timer at pin 0.
+    /// which sits at pin 2 of the IOAPIC, as the ACPI tables say; the PIC's pin 2 is the cascade. The kernel itself
+    /// begins with the timer at pin 0.
     static func fullController(limit: UInt32) -> InterruptRoutes {
         var routes = InterruptRoutes(limit: limit)
         for gsi in 0..<pins {

@@ -51,8 +51,8 @@ extension VirtualCPU {
     }
 
     /// Lets the PIC's interrupts and NMIs through the local APIC, as firmware leaves it: LINT0 is ExtINT, LINT1 is NMI,
-    /// both unmasked (MultiProcessor Specification 1.4, section 3.6.2.2, virtual wire mode). For guests that boot without
-    /// firmware.
+    /// both unmasked (MultiProcessor Specification 1.4, section 3.6.2.2, virtual wire mode). For guests that boot
+    /// without firmware.
     public func acceptLegacyInterrupts() throws(KVMError) {
         var apic = try localAPIC()
         // Delivery mode in bits 10 to 8.

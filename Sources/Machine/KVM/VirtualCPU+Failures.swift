@@ -44,8 +44,8 @@ extension VirtualCPU {
         return InternalError(code: error.suberror, data: Array(all.prefix(Int(error.ndata))))
     }
 
-    /// What the guest asked for by a system interface: the kernel's `KVM_SYSTEM_EVENT_…` (1 shutdown, 2 reset, 3 crash).
-    /// Meaningful after `.systemEvent` only.
+    /// What the guest asked for by a system interface: the kernel's `KVM_SYSTEM_EVENT_…` (1 shutdown, 2 reset, 3
+    /// crash). Meaningful after `.systemEvent` only.
     public var systemEvent: UInt32 { unsafe page.pointee.system_event.type }
 
     /// The vector whose end was signalled. Meaningful after `.endOfInterrupt` only.

@@ -61,8 +61,8 @@ extension VirtualCPU {
         try setEvents(state.events, startupReceived: state.activity == .startupReceived)
     }
 
-    /// Tells the guest's clock that it was stopped on purpose, so that its watchdogs forgive the gap. For after a pause or
-    /// a restore.
+    /// Tells the guest's clock that it was stopped on purpose, so that its watchdogs forgive the gap. For after a pause
+    /// or a restore.
     public func forgiveGap() throws(KVMError) {
         do {
             try kvmCall(raw, WAFER_KVM_KVMCLOCK_CTRL, "tell a vCPU's clock of a pause")
@@ -242,8 +242,8 @@ extension VirtualCPU {
 }
 
 extension [CPUIDEntry] {
-    /// Without what the kernel keeps up to date while the guest runs: whether it has its APIC, XSAVE and protection keys
-    /// switched on, and how large its vector state is.
+    /// Without what the kernel keeps up to date while the guest runs: whether it has its APIC, XSAVE and protection
+    /// keys switched on, and how large its vector state is.
     fileprivate var withoutRuntimeBits: [CPUIDEntry] {
         map { entry in
             var entry = entry

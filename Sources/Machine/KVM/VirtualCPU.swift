@@ -4,8 +4,9 @@ import Synchronization
 
 /// One virtual processor. A thread of the host carries it: it calls `bindToCurrentThread`, then `run` again and again.
 ///
-/// `run` and everything about the last exit belong to that thread alone. `kick` and `requestExit` may be called from any
-/// thread. Everything else waits while the vCPU runs, so it is for the vCPU's own thread or while that is known to wait.
+/// `run` and everything about the last exit belong to that thread alone. `kick` and `requestExit` may be called from
+/// any thread. Everything else waits while the vCPU runs, so it is for the vCPU's own thread or while that is known to
+/// wait.
 @safe public final class VirtualCPU: @unchecked Sendable {
     // @unchecked: the fields are immutable or atomic; the shared structure is the kernel's during `run` and the vCPU
     // thread's otherwise, but for the one byte of `immediateExit`, which is only touched atomically.
@@ -59,8 +60,8 @@ import Synchronization
     /// stored before this call is seen by the vCPU thread after its `clearExitRequest`.
     public func requestExit() { unsafe immediateExitFlag.pointee.store(1, ordering: .releasing) }
 
-    /// Ends what `requestExit` began. Look for work after this call, not before it: a request that arrives in between is
-    /// then either seen as work or still interrupts the next `run`.
+    /// Ends what `requestExit` began. Look for work after this call, not before it: a request that arrives in between
+    /// is then either seen as work or still interrupts the next `run`.
     public func clearExitRequest() {
         // A full barrier: the look for work must not be done before this store is visible.
         unsafe _ = immediateExitFlag.pointee.exchange(0, ordering: .sequentiallyConsistent)
@@ -83,8 +84,8 @@ import Synchronization
     /// Says that no thread carries this vCPU any longer. Call before the thread ends.
     public func unbind() { thread.store(0, ordering: .sequentiallyConsistent) }
 
-    /// Gets the vCPU out of `run`, wherever its thread is: in the guest, on the way into it, or elsewhere. Store what the
-    /// vCPU thread shall do before the call; the thread finds it after `run` returned `.interrupted` and it called
+    /// Gets the vCPU out of `run`, wherever its thread is: in the guest, on the way into it, or elsewhere. Store what
+    /// the vCPU thread shall do before the call; the thread finds it after `run` returned `.interrupted` and it called
     /// `clearExitRequest`.
     public func kick() {
         requestExit()
@@ -97,8 +98,8 @@ import Synchronization
     ///
     /// The exit request stays set.
     ///
-    /// - Returns: `.interrupted` when it is done; an access of the same instruction that is still to be served (a string
-    ///   or a misaligned access): serve it and call again.
+    /// - Returns: `.interrupted` when it is done; an access of the same instruction that is still to be served (a
+    ///   string or a misaligned access): serve it and call again.
     public func completeExit() -> Exit {
         requestExit()
         return run()

@@ -38,8 +38,8 @@ public struct VirtualCPUState: Hashable, Sendable {
     }
 }
 
-// The order and the widths of the fields below are the format, version 1. Add fields at the end of `VirtualCPUState.code`,
-// under a check of the version.
+// The order and the widths of the fields below are the format, version 1. Add fields at the end of
+// `VirtualCPUState.code`, under a check of the version.
 
 extension VirtualCPUState: FieldCoded {
     mutating func code(_ coder: inout FieldCoder) {

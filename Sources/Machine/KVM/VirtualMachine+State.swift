@@ -122,8 +122,8 @@ extension PICState {
     }
 }
 
-/// `struct kvm_ioapic_state` behind the 8 bytes of `struct kvm_irqchip`: base, selected register, id, requests, padding, and
-/// from byte 24 on the redirection entries, which are a union in C.
+/// `struct kvm_ioapic_state` behind the 8 bytes of `struct kvm_irqchip`: base, selected register, id, requests,
+/// padding, and from byte 24 on the redirection entries, which are a union in C.
 extension IOAPICState {
     init(_ buffer: borrowing KernelBuffer) {
         self.init()

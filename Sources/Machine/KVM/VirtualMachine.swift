@@ -58,7 +58,8 @@ public final class VirtualMachine: Sendable {
         manualDirtyLog = UInt64(system.check(.manualDirtyLogProtect2)) & 3
         if manualDirtyLog != 0 { try Self.enable(raw, .manualDirtyLogProtect2, [manualDirtyLog]) }
 
-        // Exceptions on their way into a vCPU are part of its state; without these the kernel tells less than all of it.
+        // Exceptions on their way into a vCPU are part of its state; without these the kernel tells less than all of
+        // it.
         for capability in [Capability.exceptionPayload, .tripleFaultEvent] where system.supports(capability) {
             try Self.enable(raw, capability, [1])
         }

@@ -91,8 +91,8 @@ public struct VirtualMachineState: Hashable, Sendable {
     /// Nil if the machine has none in the kernel.
     public internal(set) var intervalTimer: IntervalTimerState?
     public internal(set) var clock = ClockState()
-    /// Where the interrupts go. Devices with message interrupts save theirs, too, and make them anew; these are for those
-    /// who keep the numbers.
+    /// Where the interrupts go. Devices with message interrupts save theirs, too, and make them anew; these are for
+    /// those who keep the numbers.
     public internal(set) var routes = InterruptRoutes(limit: 0)
 
     init() {}

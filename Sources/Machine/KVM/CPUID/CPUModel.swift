@@ -27,9 +27,9 @@ public enum CPUVendor: Hashable, Sendable, CustomStringConvertible {
 
 /// What a guest's processors can do, so that the guest runs alike on all hosts that can do it.
 ///
-/// As with VMware's EVC, a model masks feature bits and leaves the family, model, stepping and name of the host's processor
-/// as they are: software chooses by feature bits. Masking does not stop a guest from executing an instruction that the host
-/// has.
+/// As with VMware's EVC, a model masks feature bits and leaves the family, model, stepping and name of the host's
+/// processor as they are: software chooses by feature bits. Masking does not stop a guest from executing an instruction
+/// that the host has.
 public struct CPUModel: Hashable, Sendable, CustomStringConvertible {
     public let name: String
     /// Nil for any.
@@ -142,8 +142,8 @@ public struct CPUModel: Hashable, Sendable, CustomStringConvertible {
         ss x2apic arat tsc_adjust umip fdp_excptn_only zero_fcs_fds \
         md_clear spec_ctrl intel_stibp flush_l1d arch_capabilities spec_ctrl_ssbd \
         intel_psfd ipred_ctrl rrsba_ctrl ddpd_u bhi_ctrl mcdt_no \
-        ibpb ibrs stibp ibrs_always stibp_always ibrs_preferred ibrs_same_mode ssbd virt_ssbd ssb_no psfd btc_no ibpb_ret \
-        no_nested_data_bp lfence_rdtsc null_sel_clr_base autoibrs sbpb ibpb_brtype srso_no
+        ibpb ibrs stibp ibrs_always stibp_always ibrs_preferred ibrs_same_mode ssbd virt_ssbd ssb_no psfd btc_no \
+        ibpb_ret no_nested_data_bp lfence_rdtsc null_sel_clr_base autoibrs sbpb ibpb_brtype srso_no
         """)
 
     /// Why a host cannot give what the model promises; nil if it can.

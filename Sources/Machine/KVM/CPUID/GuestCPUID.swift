@@ -1,5 +1,5 @@
-/// What the CPUID instruction answers on each of a guest's processors: what KVM offers, cut down to a model, and arranged
-/// as the guest's topology says. Pure arithmetic; nothing here asks KVM.
+/// What the CPUID instruction answers on each of a guest's processors: what KVM offers, cut down to a model, and
+/// arranged as the guest's topology says. Pure arithmetic; nothing here asks KVM.
 public struct GuestCPUID: Sendable {
     /// What the guest gets or not, whatever its model.
     public struct Options: Sendable {
@@ -79,8 +79,8 @@ public struct GuestCPUID: Sendable {
     private static let added = CPUFeatureSet("hypervisor tsc_deadline_timer ht cmp_legacy fdp_excptn_only zero_fcs_fds")
     /// What the processor sets by itself when the guest switches a feature on.
     private static let dynamic = CPUFeatureSet("osxsave ospke")
-    /// What is of no use without exits that we do not disable, needs state that we do not keep, or is disabled by microcode
-    /// sooner or later (transactional memory, MPX).
+    /// What is of no use without exits that we do not disable, needs state that we do not keep, or is disabled by
+    /// microcode sooner or later (transactional memory, MPX).
     private static let never = CPUFeatureSet(
         "monitor sgx sgx_lc intel_pt hle rtm tsxldtrk mpx waitpkg core_capabilities")
     private static let virtualization = CPUFeatureSet("vmx svm")

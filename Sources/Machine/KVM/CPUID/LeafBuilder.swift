@@ -86,7 +86,8 @@ struct LeafBuilder {
         var subleaves: [CPUIDEntry] = []
         for subleaf: UInt32 in 0...2 {
             guard var entry = masked(7, subleaf) else { continue }
-            // Feature words without names pass for `host` only, as their masks say; other registers hold nothing of use.
+            // Feature words without names pass for `host` only, as their masks say; other registers hold nothing of
+            // use.
             if subleaf == 1 { (entry.ebx, entry.ecx) = (0, 0) }
             if subleaf == 2 { (entry.eax, entry.ebx, entry.ecx) = (0, 0, 0) }
             entry.hasSubleaves = true
@@ -108,7 +109,8 @@ struct LeafBuilder {
         for subleaf: UInt32 in 0..<8 {
             guard var entry = host(leaf, subleaf), entry.eax & 0x1F != 0 else { break }
             let level = entry.eax >> 5 & 7
-            // Bits 25 to 14: how many share it, minus one. The first two levels belong to a core, the others to a socket.
+            // Bits 25 to 14: how many share it, minus one. The first two levels belong to a core, the others to a
+            // socket.
             let sharing: UInt32 =
                 if isIntel {
                     (1 << (level <= 2 ? topology.threadBits : topology.socketShift)) - 1
@@ -125,8 +127,8 @@ struct LeafBuilder {
         return result
     }
 
-    /// Leaves 0xB and 0x1F: for each level, how far to shift the APIC id for the next one, and how many processors it has.
-    /// ECX holds the subleaf and in bits 15 to 8 the kind: 1 thread, 2 core, 0 the end.
+    /// Leaves 0xB and 0x1F: for each level, how far to shift the APIC id for the next one, and how many processors it
+    /// has. ECX holds the subleaf and in bits 15 to 8 the kind: 1 thread, 2 core, 0 the end.
     private func levels(_ leaf: UInt32) -> [CPUIDEntry] {
         [
             CPUIDEntry(
@@ -155,8 +157,8 @@ struct LeafBuilder {
     private func extendedStates() -> [CPUIDEntry] {
         guard has("xsave"), let zero = host(0xD) else { return [] }
         let components = stateComponents & (UInt64(zero.eax) | UInt64(zero.edx) << 32)
-        // Subleaf 1: ways to save, and in ECX and EDX the supervisor's components, which only XSAVES reaches. EBX is KVM's
-        // to keep up to date, like EBX of subleaf 0.
+        // Subleaf 1: ways to save, and in ECX and EDX the supervisor's components, which only XSAVES reaches. EBX is
+        // KVM's to keep up to date, like EBX of subleaf 0.
         var one = masked(0xD, 1)
         one?.ebx = 0
         one?.hasSubleaves = true
@@ -190,8 +192,8 @@ struct LeafBuilder {
         return CPUIDEntry(leaf: 0x8000_0007, edx: features[.extended7EDX] & 1 << 8)
     }
 
-    /// Leaf 0x80000008: the host's address sizes in EAX; at AMD the number of processors of a socket minus one in ECX bits
-    /// 7 to 0, and in bits 15 to 12 how many bits of the APIC id count them.
+    /// Leaf 0x80000008: the host's address sizes in EAX; at AMD the number of processors of a socket minus one in ECX
+    /// bits 7 to 0, and in bits 15 to 12 how many bits of the APIC id count them.
     private func sizes() -> CPUIDEntry? {
         guard var entry = masked(0x8000_0008) else { return nil }
         (entry.ecx, entry.edx) = (0, 0)
@@ -203,8 +205,8 @@ struct LeafBuilder {
 
     // MARK: Hypervisor leaves
 
-    /// KVM's signature and features, and the timing leaf that VMware defined (0x40000010: kHz of the time-stamp counter and
-    /// of the APIC bus, which is 1 GHz under KVM).
+    /// KVM's signature and features, and the timing leaf that VMware defined (0x40000010: kHz of the time-stamp counter
+    /// and of the APIC bus, which is 1 GHz under KVM).
     private func hypervisor() -> [CPUIDEntry] {
         guard var signature = host(0x4000_0000), let kvm = masked(0x4000_0001) else { return [] }
         var leaves = [kvm]
