@@ -16,6 +16,7 @@ public struct FuzzTarget: Sendable {
 
     /// Every target. A new one adds its line here.
     public static let all: [FuzzTarget] = [
+        FuzzTarget("GuestBoot", fuzzGuestBoot),
         FuzzTarget("VMDKDescriptor", fuzzVMDKDescriptor),
         FuzzTarget("VMXConfig", fuzzVMXConfig),
     ]
