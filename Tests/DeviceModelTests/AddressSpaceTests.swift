@@ -4,8 +4,10 @@ import Testing
 /// Answers reads with its region and offset, and remembers the last write.
 final class ProbeDevice: BusDevice, @unchecked Sendable {
     var lastWrite: (region: Int, offset: UInt64, width: Int, value: UInt64)?
-    func read(region: Int, offset: UInt64, width: Int) -> UInt64 { UInt64(region) << 32 | offset }
-    func write(region: Int, offset: UInt64, width: Int, value: UInt64) { lastWrite = (region, offset, width, value) }
+    override func read(region: Int, offset: UInt64, width: Int) -> UInt64 { UInt64(region) << 32 | offset }
+    override func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
+        lastWrite = (region, offset, width, value)
+    }
 }
 
 @Suite("Address space")

@@ -15,7 +15,9 @@ import Synchronization
 /// | 10 | bus select | which bus the other registers speak of; only bus 0 has any bits |
 ///
 /// Whoever changes up or down bits raises general-purpose event 1 afterwards; this class does it through `raiseEvent`.
-public final class PCIHotplugRegisters: BusDevice {
+public final class PCIHotplugRegisters: BusDevice, @unchecked Sendable {
+    // @unchecked: all state is immutable, atomic or guarded by a mutex.
+
     /// First port, and how many from there.
     public static let port: UInt64 = 0xae00
     public static let portCount: UInt64 = 0x14
@@ -100,7 +102,7 @@ public final class PCIHotplugRegisters: BusDevice {
 
     // MARK: The guest's side
 
-    public func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
+    public override func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
         // The registers have 32 bits; narrower reads see their part, wider and crossing ones nothing.
         let shift = (offset & 3) * 8
         guard offset < Self.portCount, width >= 1, UInt64(width) + (offset & 3) <= 4 else {
@@ -123,7 +125,7 @@ public final class PCIHotplugRegisters: BusDevice {
         return UInt64((value & mask) >> UInt32(shift))
     }
 
-    public func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
+    public override func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
         guard width == 4 else { return }
         let value = UInt32(truncatingIfNeeded: value)
         switch offset {

@@ -5,7 +5,9 @@ import Synchronization
 /// The ACPI fixed registers and general-purpose events (ACPI 6.4, section 4.8), laid out as in an ICH9 at PMBASE.
 ///
 /// Power button, sleep states, the PM timer, and GPE block 0. SCI is raised as long as an enabled status bit is set.
-public final class PowerManagement: BusDevice {
+public final class PowerManagement: BusDevice, @unchecked Sendable {
+    // @unchecked: all state is immutable, atomic or guarded by a mutex.
+
     /// PMBASE and how many ports from there.
     public static let port: UInt64 = 0x600
     public static let portCount: UInt64 = 0x80
@@ -90,7 +92,7 @@ public final class PowerManagement: BusDevice {
 
     // MARK: Registers
 
-    public func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
+    public override func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
         if region == Self.commandRegion { return offset == 1 ? UInt64(state.withLock { $0.scratch }) : 0 }
         // The timer first and without the lock: firmware polls it in tight loops.
         if offset == 0x8, width == 4 { return UInt64(timer) }
@@ -121,7 +123,7 @@ public final class PowerManagement: BusDevice {
         }
     }
 
-    public func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
+    public override func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
         if region == Self.commandRegion { return command(offset, UInt8(truncatingIfNeeded: value)) }
         let sleeps = state.withLock { state in
             var sleeps = false

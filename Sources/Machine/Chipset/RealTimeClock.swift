@@ -6,7 +6,9 @@ import Synchronization
 ///
 /// It shows the host's wall clock plus an offset, which changes when the guest sets the time. Update-ended, alarm and
 /// periodic interrupts are driven by one timer on the machine's loop, which is armed only while one is enabled.
-public final class RealTimeClock: BusDevice {
+public final class RealTimeClock: BusDevice, @unchecked Sendable {
+    // @unchecked: all state is immutable, atomic or guarded by a mutex.
+
     public static let port: UInt64 = 0x70
     public static let portCount: UInt64 = 2
     public static let interrupt: UInt32 = 8
@@ -106,7 +108,7 @@ public final class RealTimeClock: BusDevice {
 
     // MARK: Ports
 
-    public func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
+    public override func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
         guard width == 1 else { return allOnes(width: width) }
         let value = state.withLock { state -> UInt8 in
             if offset == 0 { return state.index }
@@ -136,7 +138,7 @@ public final class RealTimeClock: BusDevice {
         return UInt64(value)
     }
 
-    public func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
+    public override func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
         guard width == 1 else { return }
         let byte = UInt8(truncatingIfNeeded: value)
         let reschedules = state.withLock { state -> Bool in

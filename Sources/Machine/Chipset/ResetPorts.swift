@@ -3,7 +3,9 @@ import Synchronization
 
 /// The ways a PC's software asks for a reset: the reset control register at 0xCF9, the keyboard controller's pulse at
 /// 0x64, and the fast reset bit of port 0x92.
-public final class ResetPorts: BusDevice {
+public final class ResetPorts: BusDevice, @unchecked Sendable {
+    // @unchecked: all state is immutable, atomic or guarded by a mutex.
+
     /// Region numbers to map it with.
     public static let resetControlRegion = 0
     public static let keyboardRegion = 1
@@ -20,7 +22,7 @@ public final class ResetPorts: BusDevice {
     /// - Parameter reset: called on a vCPU thread.
     public init(reset: @escaping @Sendable () -> Void) { self.reset = reset }
 
-    public func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
+    public override func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
         guard width == 1 else { return allOnes(width: width) }
         switch region {
         case Self.resetControlRegion: return UInt64(control.load(ordering: .relaxed))
@@ -30,7 +32,7 @@ public final class ResetPorts: BusDevice {
         }
     }
 
-    public func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
+    public override func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
         guard width == 1 else { return }
         let byte = UInt8(truncatingIfNeeded: value)
         switch region {

@@ -5,7 +5,9 @@ import Synchronization
 ///
 /// There is no line: divisor, word length and parity are stored and change nothing; what the guest sends is there at
 /// once. FIFO reset and the trigger level are honoured in so far as a guest can tell.
-public final class Uart16550: BusDevice, CharacterReceiver {
+public final class Uart16550: BusDevice, CharacterReceiver, @unchecked Sendable {
+    // @unchecked: all state is immutable, atomic or guarded by a mutex.
+
     /// I/O ports of COM1 to COM4, and the interrupts they use on a PC.
     public static let ports: [UInt64] = [0x3f8, 0x2f8, 0x3e8, 0x2e8]
     public static let interrupts: [UInt32] = [4, 3, 4, 3]
@@ -37,6 +39,7 @@ public final class Uart16550: BusDevice, CharacterReceiver {
     public init(interrupt: any InterruptLine, backend: any CharacterBackend) {
         self.interrupt = interrupt
         self.backend = backend
+        super.init()
         backend.setReceiver(self)
     }
 
@@ -77,7 +80,7 @@ public final class Uart16550: BusDevice, CharacterReceiver {
 
     // MARK: Registers
 
-    public func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
+    public override func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
         guard width == 1 else { return allOnes(width: width) }
         var hasRoom = false
         let value = state.withLock { state -> UInt8 in
@@ -112,7 +115,7 @@ public final class Uart16550: BusDevice, CharacterReceiver {
         return UInt64(value)
     }
 
-    public func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
+    public override func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
         guard width == 1 else { return }
         let byte = UInt8(truncatingIfNeeded: value)
         let sends = state.withLock { state -> Bool in

@@ -26,7 +26,7 @@ public final class AddressSpace: Sendable {
         var start: UInt64
         var last: UInt64
         var region: Int
-        var device: any BusDevice
+        var device: BusDevice
     }
 
     /// The highest address: 0xffff for ports.
@@ -43,7 +43,7 @@ public final class AddressSpace: Sendable {
 
     /// Lets `device` answer for `count` addresses from `start`, as its region number `region`.
     public func map(
-        _ device: any BusDevice, region: Int = 0, at start: UInt64, count: UInt64
+        _ device: BusDevice, region: Int = 0, at start: UInt64, count: UInt64
     ) throws(AddressSpaceError) {
         let (end, overflow) = start.addingReportingOverflow(count &- 1)
         guard count > 0, !overflow, end <= last else { throw .invalidRange(start: start, count: count) }
@@ -67,7 +67,7 @@ public final class AddressSpace: Sendable {
     }
 
     /// Removes every range of a device.
-    public func unmapAll(of device: any BusDevice) {
+    public func unmapAll(of device: BusDevice) {
         entries.withLock { entries in
             entries.removeAll { $0.device === device }
             generation.add(1, ordering: .releasing)

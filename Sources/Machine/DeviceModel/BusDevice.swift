@@ -1,13 +1,19 @@
-/// A device the guest reaches through ports or memory-mapped registers.
+/// A device the guest reaches through ports or memory-mapped registers. Devices subclass it.
 ///
 /// It does not know its address: it gets the region (which of its ranges, numbered by whoever mapped it) and the offset
 /// in it. Called on vCPU threads, several at once; the device guards its own state.
-public protocol BusDevice: AnyObject, Sendable {
+///
+/// A class and not a protocol, so that a vCPU can call it through an unowned reference: an access counts no references.
+open class BusDevice: @unchecked Sendable {
+    // @unchecked: has no state; subclasses guard theirs.
+
+    public init() {}
+
     /// Reads 1, 2, 4 or 8 bytes, little-endian, in the low bits. What does not exist reads as all ones.
-    func read(region: Int, offset: UInt64, width: Int) -> UInt64
+    open func read(region: Int, offset: UInt64, width: Int) -> UInt64 { allOnes(width: width) }
 
     /// Writes the low 1, 2, 4 or 8 bytes of `value`. Writes to what does not exist are dropped.
-    func write(region: Int, offset: UInt64, width: Int, value: UInt64)
+    open func write(region: Int, offset: UInt64, width: Int, value: UInt64) {}
 }
 
 /// All ones in the low `width` bytes: what a bus without a responder returns.

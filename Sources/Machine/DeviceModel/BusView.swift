@@ -8,7 +8,8 @@ import Synchronization
         var start: UInt64
         var last: UInt64
         var region: Int
-        unowned(unsafe) let device: any BusDevice
+        /// Owned by `owners`, which change only when all slots do.
+        let device: Unmanaged<BusDevice>
     }
 
     private let space: AddressSpace
@@ -31,8 +32,9 @@ import Synchronization
     public func read(_ address: UInt64, width: Int) -> UInt64 {
         guard let index = find(address, width: width) else { return allOnes(width: width) }
         let slot = unsafe slots + index
-        return unsafe slot.pointee.device.read(
-            region: slot.pointee.region, offset: address &- slot.pointee.start, width: width)
+        return unsafe slot.pointee.device._withUnsafeGuaranteedRef {
+            unsafe $0.read(region: slot.pointee.region, offset: address &- slot.pointee.start, width: width)
+        }
     }
 
     /// Writes to whoever answers at `address`.
@@ -42,8 +44,10 @@ import Synchronization
     public func write(_ address: UInt64, width: Int, value: UInt64) -> Bool {
         guard let index = find(address, width: width) else { return false }
         let slot = unsafe slots + index
-        unsafe slot.pointee.device.write(
-            region: slot.pointee.region, offset: address &- slot.pointee.start, width: width, value: value)
+        unsafe slot.pointee.device._withUnsafeGuaranteedRef {
+            unsafe $0.write(
+                region: slot.pointee.region, offset: address &- slot.pointee.start, width: width, value: value)
+        }
         return true
     }
 
@@ -71,7 +75,8 @@ import Synchronization
         let current = space.current()
         let fresh = UnsafeMutablePointer<Slot>.allocate(capacity: max(current.entries.count, 1))
         for (index, entry) in current.entries.enumerated() {
-            let slot = Slot(start: entry.start, last: entry.last, region: entry.region, device: entry.device)
+            let slot = unsafe Slot(
+                start: entry.start, last: entry.last, region: entry.region, device: .passUnretained(entry.device))
             unsafe (fresh + index).initialize(to: slot)
         }
         unsafe slots.deallocate()

@@ -126,12 +126,12 @@ open class PCIFunction: BusDevice, @unchecked Sendable {
 
     // MARK: BusDevice: the region is the BAR's number
 
-    public final func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
+    public final override func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
         if region == msixBar { return msix?.read(offset, width: width) ?? allOnes(width: width) }
         return readBar(region, offset: offset, width: width)
     }
 
-    public final func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
+    public final override func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
         if region == msixBar {
             msix?.write(offset, width: width, value: value)
             return

@@ -20,7 +20,9 @@ public enum PCIError: Error, Equatable, Sendable, CustomStringConvertible {
 /// on bus 0.
 ///
 /// As a device it has two regions: `portRegion` (8 ports from 0xCF8) and `ecamRegion`.
-public final class PCIRoot: BusDevice {
+public final class PCIRoot: BusDevice, @unchecked Sendable {
+    // @unchecked: all state is immutable, atomic or guarded by a mutex.
+
     public static let portRegion = 0
     public static let ecamRegion = 1
     /// Where the ports are.
@@ -38,7 +40,7 @@ public final class PCIRoot: BusDevice {
     private let ports: AddressSpace
     private let memory: AddressSpace
     private let interruptLines: [SharedInterruptLine]
-    private let resetControl: (any BusDevice)?
+    private let resetControl: BusDevice?
 
     /// - Parameters:
     ///   - windows: address ranges that BARs are placed in.
@@ -46,7 +48,7 @@ public final class PCIRoot: BusDevice {
     ///   - resetControl: answers at port 0xCF9, which lies inside this device's ports.
     public init(
         ports: AddressSpace, memory: AddressSpace, windows: PCIWindows, interruptLines: [SharedInterruptLine],
-        resetControl: (any BusDevice)? = nil
+        resetControl: BusDevice? = nil
     ) {
         self.resetControl = resetControl
         self.ports = ports
@@ -202,7 +204,7 @@ public final class PCIRoot: BusDevice {
         return (PCIAddress(routing: routing), Int(truncatingIfNeeded: offset & 0xfff))
     }
 
-    public func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
+    public override func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
         if region == Self.ecamRegion {
             let (address, register) = target(offset)
             return readConfiguration(address, register, width: width)
@@ -216,7 +218,7 @@ public final class PCIRoot: BusDevice {
         return readConfiguration(address, register, width: width)
     }
 
-    public func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
+    public override func write(region: Int, offset: UInt64, width: Int, value: UInt64) {
         if region == Self.ecamRegion {
             let (address, register) = target(offset)
             writeConfiguration(address, register, width: width, value: value)
