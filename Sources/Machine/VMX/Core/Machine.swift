@@ -21,6 +21,7 @@ public final class Machine: @unchecked Sendable {
         public var coresPerSocket: Int
         public var processorModel: String
         public var hugePages: Bool
+        public var nestedVirtualization: Bool
         /// Seconds that the guest's clock is ahead of UTC.
         public var clockOffset: Int64
 
@@ -30,6 +31,7 @@ public final class Machine: @unchecked Sendable {
             coresPerSocket = 1
             processorModel = "host"
             hugePages = false
+            nestedVirtualization = false
             clockOffset = 0
         }
     }
@@ -46,6 +48,7 @@ public final class Machine: @unchecked Sendable {
     }
 
     public let shape: Shape
+    public let topology: CPUTopology
     public let loop: EventLoop
     /// Where devices without a thread of their own do their work. Never waits for a vCPU or for `loop`, since both wait
     /// for it.
@@ -89,8 +92,10 @@ public final class Machine: @unchecked Sendable {
         self.deviceLoop = deviceLoop
         self.log = log
         system = try KVMSystem()
+        let processors = try ProcessorPolicy(shape, system)
+        topology = processors.topology
         var configuration = VirtualMachine.Configuration()
-        configuration.vcpuIDLimit = UInt32(shape.processors)
+        configuration.vcpuIDLimit = (topology.apicIDs.max() ?? 0) + 1
         virtualMachine = try VirtualMachine(system, configuration)
         memory = try GuestMemory(count: shape.memory, hugePages: shape.hugePages)
         for region in memory.regions {
@@ -112,11 +117,10 @@ public final class Machine: @unchecked Sendable {
         clock = RealTimeClock(
             interrupt: interrupts.line(RealTimeClock.interrupt), loop: deviceLoop, offset: shape.clockOffset)
 
-        let cpuids = try ProcessorPolicy.cpuids(shape, system)
         var threads: [VirtualCPU] = []
-        for index in 0..<shape.processors {
-            let vcpu = try VirtualCPU(virtualMachine, id: UInt32(index))
-            try vcpu.setCPUID(cpuids[index])
+        for (index, identifier) in topology.apicIDs.enumerated() {
+            let vcpu = try VirtualCPU(virtualMachine, id: identifier)
+            try vcpu.setCPUID(processors.leaves(of: index))
             threads.append(vcpu)
         }
         initial = try InitialState(virtualMachine, threads)

@@ -1,20 +1,26 @@
 import KVM
 
 /// What the guest's processors look like.
-enum ProcessorPolicy {
-    /// The CPUID leaves of each vCPU.
-    static func cpuids(_ shape: Machine.Shape, _ system: KVMSystem) throws(KVMError) -> [[CPUIDEntry]] {
-        let supported = try system.supportedCPUID()
-        return (0..<shape.processors).map { index in
-            supported.map { entry in
-                var entry = entry
-                if entry.leaf == 1 {
-                    entry.ebx = entry.ebx & 0x00ff_ffff | UInt32(index) << 24
-                    entry.ecx |= 1 << 31 | 1 << 24
-                }
-                if entry.leaf == 0xb || entry.leaf == 0x1f { entry.edx = UInt32(index) }
-                return entry
-            }
+struct ProcessorPolicy {
+    let topology: CPUTopology
+    private let cpuid: GuestCPUID
+
+    /// - Throws: `KVMError` if KVM cannot be asked, `StartFailure` if the host cannot give what the model promises.
+    init(_ shape: Machine.Shape, _ system: KVMSystem) throws {
+        guard let model = CPUModel(named: shape.processorModel) else {
+            let names = CPUModel.all.map(\.name).joined(separator: ", ")
+            throw StartFailure(
+                .configuration, "wafer.cpuModel: there is no \"\(shape.processorModel)\"; there are \(names)")
         }
+        topology = CPUTopology(processors: shape.processors, coresPerSocket: shape.coresPerSocket)
+        var options = GuestCPUID.Options()
+        options.nestedVirtualization = shape.nestedVirtualization
+        options.deadlineTimer = system.supports(.tscDeadlineTimer)
+        cpuid = GuestCPUID(
+            supported: try system.supportedCPUID(), model: model, topology: topology, options: options)
+        if let shortfall = cpuid.shortfall { throw StartFailure(.unavailable, "\(shortfall)") }
     }
+
+    /// The CPUID leaves of a vCPU.
+    func leaves(of index: Int) -> [CPUIDEntry] { cpuid.entries(of: index) }
 }

@@ -39,6 +39,8 @@ struct MachineBuilder {
             machine = try Machine(shape, loop: loop, deviceLoop: deviceLoop, log: log)
             devices = try DeviceManager(machine, log)
             try addSerialPorts(to: machine, devices)
+        } catch let failure as StartFailure {
+            throw failure
         } catch { throw StartFailure(.system, "\(error)") }
         let tables = try acpiTables(machine)
         do throws(GuestBootError) {
@@ -54,6 +56,7 @@ struct MachineBuilder {
         shape.coresPerSocket = configuration.coresPerSocket
         if case .named(let model) = configuration.processorModel { shape.processorModel = model }
         shape.hugePages = configuration.hugePages != .none
+        shape.nestedVirtualization = configuration.nestedVirtualization
         return shape
     }
 
@@ -84,7 +87,7 @@ struct MachineBuilder {
     }
 
     private func acpiTables(_ machine: Machine) throws(StartFailure) -> PlacedACPITables {
-        var acpi = ACPIConfiguration(processorCount: configuration.processorCount)
+        var acpi = ACPIConfiguration(apicIdentifiers: machine.topology.apicIDs)
         acpi.pciWindow64 = machine.windows.memory64
         acpi.hotplugSlots = PCIRoot.slots.map { UInt8($0) }
         acpi.serialPorts = configuration.serialPorts.compactMap { SerialPort(rawValue: UInt8($0.number + 1)) }
