@@ -136,4 +136,47 @@ struct DiskLockTests {
             _ = try DiskImage.open(path, readers(owner))
         }
     }
+
+    @Test(
+        "a block device is opened with its size, and is refused with the holder's name",
+        .enabled(if: getuid() == 0 && access("/sbin/losetup", X_OK) == 0, "needs root and loop devices"))
+    func blockDevice() throws {
+        try withLoopDevice { device in
+            let layout = try DiskImage.open(device, .init(owner: owner))
+            #expect(layout.byteCount == 1 << 20 && layout.format == .raw)
+            for options in [readers(other), .init(owner: other)] {
+                #expect(
+                    message { _ = try DiskImage.open(device, options) }
+                        == "disk \(device) is in use by VM \"web01\" (pid 412 on esx1)")
+            }
+            withExtendedLifetime(layout) {}
+        }
+    }
+
+    @Test(
+        "a block device the host itself has claimed is refused",
+        .enabled(if: getuid() == 0 && access("/sbin/losetup", X_OK) == 0, "needs root and loop devices"))
+    func claimedDevice() throws {
+        try withLoopDevice { device in
+            // What a mount does: the kernel's claim without our lock.
+            let claim = try Descriptor(opening: device, [.readWrite, .exclusive])
+            #expect(
+                message { _ = try DiskImage.open(device, .init(owner: other)) }
+                    == "disk \(device): the host itself uses it (mounted, or part of a volume)")
+            #expect(claim.raw >= 0)
+        }
+    }
+
+    /// Runs `body` with a loop device of 1 MiB; not at all if none is free.
+    func withLoopDevice(_ body: (String) throws -> Void) throws {
+        try withTemporaryDirectory { directory in
+            let file = directory + "/disk.img"
+            try makeFile(file, 1 << 20)
+            // The first free one; whatever is in use refuses.
+            let devices = (0..<8).map { "/dev/loop\($0)" }
+            guard let device = try devices.first(where: { try run("/sbin/losetup", [$0, file]) == 0 }) else { return }
+            defer { _ = try? run("/sbin/losetup", ["-d", device]) }
+            try body(device)
+        }
+    }
 }

@@ -11,18 +11,31 @@ extension DiskFile {
             switch identity.kind {
             case .regular: break
             case .blockDevice:
-                // Exclusive: the kernel then keeps mounts and volume managers out, and us where they are in already.
-                if !options.isReadOnly { file = try Descriptor(opening: path, mode(options).union(.exclusive)) }
+                if !options.isReadOnly { file = try claim(path, file, identity, options) }
             default: throw DiskError.refused(file: path, "is neither a regular file nor a block device")
             }
             return try DiskFile(path, file, options, warnings: &warnings)
         } catch let error as DiskError {
             throw error
         } catch let error as SystemError {
-            if error.isBusy { throw .refused(file: path, "the host itself uses it (mounted, or part of a volume)") }
             throw .system(error)
         } catch {
             throw .refused(file: path, "cannot be opened")
+        }
+    }
+
+    /// Opens a block device for ourselves: the kernel then keeps mounts and volume managers out, and us where they are in.
+    ///
+    /// - Parameter file: the same device, opened without a claim.
+    private static func claim(
+        _ path: String, _ file: borrowing Descriptor, _ identity: FileIdentity, _ options: DiskImage.Options
+    ) throws -> Descriptor {
+        do {
+            return try Descriptor(opening: path, mode(options).union(.exclusive))
+        } catch where error.isBusy {
+            // Another machine has claimed it too, but left its name.
+            try DiskLock.refuseIfLocked(file, identity, path)
+            throw DiskError.refused(file: path, "the host itself uses it (mounted, or part of a volume)")
         }
     }
 

@@ -26,9 +26,7 @@ enum DiskLock {
     ) throws -> LockFile? {
         let record = recordPath(identity, path)
         for range in shared ? reading : [everything] {
-            guard try file.tryLock(shared ? .shared : .exclusive, range, path) else {
-                throw DiskError.inUse(file: path, record.map { LockFile.holders(of: $0, slots: slots) } ?? [])
-            }
+            guard try file.tryLock(shared ? .shared : .exclusive, range, path) else { throw inUse(path, record) }
         }
         guard let record else { return nil }
         if identity.kind == .blockDevice {
@@ -36,6 +34,15 @@ enum DiskLock {
             try? Files.makeDirectory(deviceRecords)
         }
         return try? LockFile(record, holder: owner, slots: slots)
+    }
+
+    /// Throws `inUse` if somebody else has any lock.
+    static func refuseIfLocked(_ file: borrowing Descriptor, _ identity: FileIdentity, _ path: String) throws {
+        if try file.isLockedElsewhere(everything) { throw inUse(path, recordPath(identity, path)) }
+    }
+
+    private static func inUse(_ path: String, _ record: String?) -> DiskError {
+        .inUse(file: path, record.map { LockFile.holders(of: $0, slots: slots) } ?? [])
     }
 
     /// Drops the lock at once, though a process that is just being spawned may have the open file a moment longer.
