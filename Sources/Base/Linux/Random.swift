@@ -13,4 +13,11 @@ public enum Random {
         }
         return bytes
     }
+
+    /// Fills memory of any length, which others may be looking at, with random bytes.
+    ///
+    /// - Returns: how many bytes were filled, from the start; fewer than asked for only if a signal came in between.
+    @unsafe public static func fill(_ buffer: UnsafeMutableRawBufferPointer) -> Int {
+        max(unsafe getrandom(buffer.baseAddress, buffer.count, 0), 0)
+    }
 }

@@ -76,4 +76,11 @@ public struct RingPlaces: Sendable {
     public var descriptors: GuestAddress
     public var driver: GuestAddress
     public var device: GuestAddress
+
+    public init(size: Int, descriptors: GuestAddress, driver: GuestAddress, device: GuestAddress) {
+        self.size = size
+        self.descriptors = descriptors
+        self.driver = driver
+        self.device = device
+    }
 }

@@ -5,9 +5,10 @@ import Synchronization
 /// A virtio device on PCI, modern interface only (virtio 1.2, section 4.1).
 ///
 /// Everything that starts or stops queues runs on one thread, the control loop's. A vCPU that resets the device waits for
-/// it there, so the control loop must never wait for a vCPU.
+/// it there, and it waits for the loops of the queues. So neither may ever wait for a vCPU: a machine whose main loop
+/// waits until its vCPUs are parked gives its devices a loop of their own. The main loop may wait for that one.
 public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
-    // @unchecked: `isActive`, `isPaused` and `isClosed` belong to the control thread; the rest is immutable or guarded.
+    // @unchecked: `isActive` and `isPaused` belong to the control thread; the rest is immutable, atomic or guarded.
 
     public let device: VirtioDevice
     private let control: EventLoop?
@@ -20,7 +21,7 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
 
     private var isActive = false
     private var isPaused = false
-    private var isClosed = false
+    private let isClosed = Atomic<Bool>(false)
 
     private enum InterruptStatus {
         static let queue: UInt8 = 1
@@ -128,7 +129,7 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
     private func activate() {
         // A reset may have come before us.
         let (ready, features) = registers.withLock { ($0.isReady, $0.accepted) }
-        guard ready, !isActive, !isClosed else { return }
+        guard ready, !isActive, !isClosed.load(ordering: .relaxed) else { return }
         isActive = true
         device.negotiated = features
         device.activate(features)
@@ -136,7 +137,7 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
     }
 
     private func startQueues() {
-        guard isActive, !isPaused, !isClosed else { return }
+        guard isActive, !isPaused, !isClosed.load(ordering: .relaxed) else { return }
         let enabled = registers.withLock { $0.queues.map(\.isEnabled) }
         for (queue, isEnabled) in zip(device.queues, enabled) where isEnabled {
             doorbells.bind(queue.index)
@@ -197,9 +198,8 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
     public override func reset() { onControl { $0.resetDevice() } }
 
     public override func close() {
+        if isClosed.exchange(true, ordering: .relaxed) { return }
         onControl { function in
-            guard !function.isClosed else { return }
-            function.isClosed = true
             function.doorbells.unbindAll()
             function.stopQueues()
             function.device.close()

@@ -201,8 +201,7 @@ public enum PopResult: Sendable, BitwiseCopyable {
         return isPacked ? nextPacked(into: &chain) : nextSplit(into: &chain)
     }
 
-    /// Puts the chain taken last back, as if it had not been taken. Several: in reverse order, and before anything is
-    /// given back.
+    /// Puts the chain taken last back, as if it had not been taken. Several: in reverse order.
     public func putBack(_ head: ChainHead) {
         guard isConfigured, fault == nil, taken >= UInt32(head.slots) else { return }
         taken &-= UInt32(head.slots)

@@ -1,0 +1,158 @@
+public import GuestMemory
+public import Linux
+import Synchronization
+
+/// What a guest says about its memory, in bytes or counts; nil where it says nothing (virtio 1.2, section 5.5.6.4).
+public struct BalloonStatistics: Equatable, Sendable {
+    public var swappedIn: UInt64?
+    public var swappedOut: UInt64?
+    public var majorFaults: UInt64?
+    public var minorFaults: UInt64?
+    public var free: UInt64?
+    public var total: UInt64?
+    /// What could be taken without pushing the guest into swapping.
+    public var available: UInt64?
+    public var caches: UInt64?
+
+    public init() {}
+
+    mutating func set(_ tag: UInt16, _ value: UInt64) {
+        switch tag {
+        case 0: swappedIn = value
+        case 1: swappedOut = value
+        case 2: majorFaults = value
+        case 3: minorFaults = value
+        case 4: free = value
+        case 5: total = value
+        case 6: available = value
+        case 7: caches = value
+        default: break
+        }
+    }
+}
+
+/// The memory balloon (virtio 1.2, section 5.5): the guest gives pages back when the host asks, and by itself reports
+/// those that are free.
+///
+/// Pages come back by being touched, so the guest need not wait for the host when it takes some.
+public final class VirtioBalloon: VirtioDevice, @unchecked Sendable {
+    // @unchecked: queues belong to their loop; the rest is guarded.
+
+    private enum Feature {
+        static let statistics = VirtioFeatures(bit: 1)
+        static let deflateOnOutOfMemory = VirtioFeatures(bit: 2)
+        static let pagePoison = VirtioFeatures(bit: 4)
+        static let pageReporting = VirtioFeatures(bit: 5)
+    }
+
+    /// Offsets in the configuration.
+    private enum Field {
+        static let actual = 4
+        static let poison = 12
+    }
+
+    private struct State {
+        /// How many pages of 4 KiB the guest should give.
+        var target: UInt32 = 0
+        /// How many it says it has given.
+        var actual: UInt32 = 0
+        /// What the guest fills free pages with.
+        var poison: UInt32 = 0
+        var statistics = BalloonStatistics()
+    }
+
+    private let state = Mutex(State())
+    private let memory: GuestMemory
+    private let pages: [BalloonQueue]
+    private let reclaimed = Atomic<UInt64>(0)
+
+    /// - Parameter deflatesOnOutOfMemory: let the guest take pages back on its own when it runs short.
+    public init(_ memory: GuestMemory, loop: EventLoop?, deflatesOnOutOfMemory: Bool = true) throws(SystemError) {
+        self.memory = memory
+        var features: VirtioFeatures = [Feature.statistics, Feature.pagePoison, Feature.pageReporting]
+        if deflatesOnOutOfMemory { features.insert(Feature.deflateOnOutOfMemory) }
+        var queues: [BalloonQueue] = []
+        for index in 0..<4 { queues.append(try BalloonQueue(index: index, ram: memory.ram, loop: loop)) }
+        pages = queues
+        super.init(.balloon, features: features, queues: queues)
+        for queue in queues { queue.balloon = self }
+    }
+
+    // MARK: The host's side (from any thread)
+
+    /// How many bytes the guest should give back.
+    public var target: Int {
+        get { state.withLock { Int($0.target) << 12 } }
+        set {
+            let pages = UInt32(clamping: max(newValue, 0) >> 12)
+            if state.withLock({ $0.target == pages }) { return }
+            updateConfiguration { state.withLock { $0.target = pages } }
+        }
+    }
+
+    /// How many bytes the guest says it has given back.
+    public var actual: Int { state.withLock { Int($0.actual) << 12 } }
+
+    /// What the guest said last about its memory.
+    public var statistics: BalloonStatistics { state.withLock { $0.statistics } }
+
+    /// Bytes given back to the host so far, counting a page again each time it is given.
+    public var reclaimedBytes: UInt64 { reclaimed.load(ordering: .relaxed) }
+
+    /// Asks the guest for new statistics; they appear in `statistics` when it answers.
+    public func requestStatistics() {
+        for queue in pages { queue.requestStatistics() }
+    }
+
+    // MARK: Device
+
+    public override func readConfiguration(_ offset: Int, width: Int) -> UInt64 {
+        // num_pages u32, actual u32, free_page_hint_cmd_id u32, poison_val u32.
+        let state = state.withLock { $0 }
+        var bytes: [UInt8] = []
+        for word in [state.target, state.actual, 0, state.poison] {
+            for byte in 0..<4 { bytes.append(UInt8(truncatingIfNeeded: word >> (8 * UInt32(byte)))) }
+        }
+        return Self.read(bytes, offset, width: width)
+    }
+
+    public override func writeConfiguration(_ offset: Int, width: Int, value: UInt64) {
+        guard width == 4 else { return }
+        let word = UInt32(truncatingIfNeeded: value)
+        state.withLock { state in
+            if offset == Field.actual { state.actual = word }
+            if offset == Field.poison { state.poison = word }
+        }
+    }
+
+    public override func activate(_ features: VirtioFeatures) {
+        // Drivers number the queues of the features they accepted without gaps.
+        var roles: [BalloonQueue.Role] = [.inflate, .deflate]
+        if features.contains(Feature.statistics) { roles.append(.statistics) }
+        if features.contains(Feature.pageReporting) { roles.append(.reporting) }
+        for (index, queue) in pages.enumerated() { queue.role = index < roles.count ? roles[index] : .none }
+    }
+
+    public override func reset() {
+        state.withLock { state in
+            state.actual = 0
+            state.poison = 0
+            state.statistics = BalloonStatistics()
+        }
+        for queue in pages { queue.role = .none }
+    }
+
+    // MARK: For the queues
+
+    func discard(_ address: GuestAddress, count: Int) {
+        reclaimed.add(UInt64(memory.discard(address, count: count)), ordering: .relaxed)
+    }
+
+    /// Whether reported pages may read as zeros from now on. A guest that checks free pages for its poison may not lose
+    /// it.
+    var mayDiscardReported: Bool {
+        !negotiated.contains(Feature.pagePoison) || state.withLock { $0.poison == 0 }
+    }
+
+    func setStatistics(_ statistics: BalloonStatistics) { state.withLock { $0.statistics = statistics } }
+}
