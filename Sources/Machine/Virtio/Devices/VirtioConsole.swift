@@ -168,8 +168,10 @@ private final class ConsoleTransmitQueue: SerialQueue, @unchecked Sendable {
     }
 
     override func answer(_ chain: inout DescriptorChain) -> UInt32? {
+        let pieces = unsafe chain.readable
         var left = Self.bytesMax
-        for unsafevector in unsafe chain.readable where left > 0 {
+        for index in 0..<pieces.count where left > 0 {
+            let vector = unsafe pieces[index]
             let count = unsafe min(vector.count, left)
             left -= count
             let bytes = unsafe UnsafeBufferPointer(

@@ -10,8 +10,10 @@ public final class VirtioRNG: VirtioDevice, @unchecked Sendable {
 
     private final class Requests: SerialQueue, @unchecked Sendable {
         override func answer(_ chain: inout DescriptorChain) -> UInt32? {
+            let pieces = unsafe chain.writable
             var total = 0
-            for unsafevector in unsafe chain.writable {
+            for index in 0..<pieces.count {
+                let vector = unsafe pieces[index]
                 let count = unsafe min(vector.count, VirtioRNG.bytesMax - total)
                 let filled = unsafe Random.fill(UnsafeMutableRawBufferPointer(start: vector.base, count: count))
                 total += filled
