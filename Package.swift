@@ -50,7 +50,7 @@ let package = Package(
             "Machine", "VMX",
             [
                 "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI",
-                "GuestBoot", "VMXConfig", "VMXControl",
+                "GuestBoot", "NetEngine", "VMXConfig", "VMXControl", "Virtio", "VMDK",
             ]),
         target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "NetEngine"]),
 

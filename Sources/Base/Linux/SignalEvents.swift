@@ -13,13 +13,23 @@ public final class SignalEvents: EventHandler, @unchecked Sendable {
     private let descriptor: Descriptor
     private let received: (Signal) -> Void
 
-    /// Blocks the signals in the calling thread, and so in all threads it makes from now on: call before there are others.
-    public init(_ signals: [Signal], on loop: EventLoop, _ received: @escaping (Signal) -> Void) throws(SystemError) {
+    /// Blocks signals in the calling thread, and so in all threads it makes from now on: call before there are others.
+    public static func block(_ signals: [Signal]) throws(SystemError) {
+        var set = Self.set(signals)
+        let result = unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+        if result != 0 { throw SystemError(number: result, operation: "block signals") }
+    }
+
+    private static func set(_ signals: [Signal]) -> sigset_t {
         var set = sigset_t()
         _ = unsafe sigemptyset(&set)
         for signal in signals { _ = unsafe sigaddset(&set, signal.rawValue) }
-        let result = unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
-        if result != 0 { throw SystemError(number: result, operation: "block signals") }
+        return set
+    }
+
+    /// Takes signals that are blocked in every thread.
+    public init(_ signals: [Signal], on loop: EventLoop, _ received: @escaping (Signal) -> Void) throws(SystemError) {
+        var set = Self.set(signals)
         descriptor = Descriptor(
             adopting: try retrying("create signalfd") {
                 unsafe signalfd(-1, &set, CInt(SFD_CLOEXEC) | CInt(SFD_NONBLOCK))

@@ -32,7 +32,7 @@ extension DiskFile {
     ) throws -> Descriptor {
         do {
             return try Descriptor(opening: path, mode(options).union(.exclusive))
-        } catch where error.isBusy {
+        } catch  where error.isBusy {
             // Another machine has claimed it too, but left its name.
             try DiskLock.refuseIfLocked(file, identity, path)
             throw DiskError.refused(file: path, "the host itself uses it (mounted, or part of a volume)")

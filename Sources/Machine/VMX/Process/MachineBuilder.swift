@@ -39,6 +39,7 @@ struct MachineBuilder {
             machine = try Machine(shape, loop: loop, deviceLoop: deviceLoop, log: log)
             devices = try DeviceManager(machine, log)
             try addSerialPorts(to: machine, devices)
+            try addVirtioDevices(to: machine, devices)
         } catch let failure as StartFailure {
             throw failure
         } catch { throw StartFailure(.system, "\(error)") }
@@ -62,27 +63,30 @@ struct MachineBuilder {
 
     private func addSerialPorts(to machine: Machine, _ devices: DeviceManager) throws {
         for port in configuration.serialPorts where port.startConnected {
-            let backend: any CharacterBackend
-            let summary: String
-            var release: () -> Void = {}
-            switch port.backend {
-            case .pipe(let path, .server):
-                let console = try ConsoleSocket(path: path, loop: deviceLoop)
-                release = { console.close() }
-                backend = console
-                summary = "serial port on socket \(path)"
-            case .file(let path):
-                backend = try CharacterFile(path)
-                summary = "serial port to file \(path)"
-            default:
-                log.warning("serial\(port.number): this kind of back end is not supported yet; not connected")
+            let name = "serial\(port.number)"
+            guard let opened = try OpenedCharacterBackend(port.backend, loop: deviceLoop) else {
+                log.warning("\(name): this kind of back end is not supported yet; not connected")
                 continue
             }
             let interrupt = machine.interrupts.line(Uart16550.interrupts[port.number])
-            let uart = Uart16550(interrupt: interrupt, backend: backend)
+            let uart = Uart16550(interrupt: interrupt, backend: opened.backend)
             try machine.ports.map(uart, at: Uart16550.ports[port.number], count: Uart16550.portCount)
             machine.resettable.append { uart.reset() }
-            try devices.add(MachineDevice(name: "serial\(port.number)", summary: summary, release: release))
+            try devices.add(
+                MachineDevice(name: name, summary: "serial port\(opened.summary)", release: opened.release))
+        }
+    }
+
+    private func addVirtioDevices(to machine: Machine, _ devices: DeviceManager) throws {
+        let factory = VirtioFactory(machine: machine, log: log)
+        if configuration.hasRandomDevice { try devices.add(factory.entropy()) }
+        if configuration.hasBalloon { try devices.add(factory.balloon()) }
+        if let console = configuration.console {
+            guard let opened = try OpenedCharacterBackend(console, loop: deviceLoop) else {
+                log.warning("console: this kind of back end is not supported yet; not connected")
+                return
+            }
+            try devices.add(factory.console(opened.backend, summary: opened.summary, release: opened.release))
         }
     }
 

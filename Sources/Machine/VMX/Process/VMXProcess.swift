@@ -22,6 +22,8 @@ public final class VMXProcess: @unchecked Sendable {
 
         """
 
+    private static let signals: [SignalEvents.Signal] = [.terminate, .interrupt]
+
     private let configuration: MachineConfiguration
     private let lock: VMLock
     private let directory: String
@@ -96,8 +98,10 @@ public final class VMXProcess: @unchecked Sendable {
             throw StartFailure(.configuration, "\(error)")
         }
         do {
+            try SignalEvents.block(Self.signals)
             loop = try EventLoop(name: "vmx")
             deviceLoop = try EventLoop(name: "devices")
+            try deviceLoop.start()
             log = try MachineLog(directory: directory, alsoToStandardError: logToStandardError)
         } catch { throw StartFailure(.system, "\(error)") }
         log.info("Wafer vmx \(Version.text), process \(processIdentifier()), VM \"\(configuration.displayName)\"")
@@ -113,8 +117,7 @@ public final class VMXProcess: @unchecked Sendable {
 
     private func runToEnd() -> ExitCode {
         do {
-            signals = try SignalEvents([.terminate, .interrupt], on: loop) { [unowned self] _ in terminate() }
-            try deviceLoop.start()
+            signals = try SignalEvents(Self.signals, on: loop) { [unowned self] _ in terminate() }
             let path = ControlAddress.socket(forFile: configuration.file, configured: configuration.controlSocket)
             control = try ControlServer(path: path, loop: loop) { [unowned self] request in serve(request) }
             log.info("Control socket \(path)")
