@@ -1,4 +1,5 @@
 import Bytes
+import CLinux
 import Linux
 import TestFiles
 import Testing
@@ -179,6 +180,25 @@ struct VMXDocumentTests {
             #expect(try VMXDocument.load(path)["memsize"] == "128")
             #expect(throws: SystemError.self) { try FileIdentity(of: path + ".new") }
             #expect(try FileIdentity(of: path).permissions == 0o644)
+        }
+    }
+
+    @Test("saving through a link replaces the file it leads to, and a link in the new file's place leads nowhere")
+    func savingThroughLinks() throws {
+        try withTemporaryDirectory { directory in
+            let path = directory + "/m.vmx"
+            let victim = directory + "/victim"
+            try Files.replace(victim, with: [1, 2, 3])
+            try Files.replace(path, with: [], permissions: 0o600)
+            #expect(symlink(path, directory + "/alias.vmx") == 0)
+            #expect(symlink(victim, path + ".new") == 0)
+            let document = VMXDocument(name: path)
+            try document.save(directory + "/alias.vmx")
+            #expect(try VMXDocument.load(path) == document)
+            #expect(try FileIdentity(of: path).permissions == 0o600)
+            #expect(try FileIdentity(of: victim).size == 3)
+            var status = stat()
+            #expect(lstat(directory + "/alias.vmx", &status) == 0 && status.st_mode & 0o170000 == 0o120000)
         }
     }
 

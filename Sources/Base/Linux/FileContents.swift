@@ -147,10 +147,12 @@ public enum Files {
     public static func replace(_ path: String, with bytes: [UInt8], permissions: UInt32 = 0o644) throws(SystemError) {
         let old = try? FileIdentity(of: path)
         let target = old == nil ? path : try resolve(path)
-        // The name is ours alone while the caller holds whatever lock guards the file; a left-over of a crash is reused.
+        // The name is ours alone while the caller holds whatever lock guards the file; what a crash left of it goes. Made
+        // anew, so that a link somebody put there leads our bytes nowhere.
         let temporary = "\(target).new"
+        try? remove(temporary)
         let file = try Descriptor(
-            opening: temporary, [.writeOnly, .create, .truncate], permissions: old?.permissions ?? permissions)
+            opening: temporary, [.writeOnly, .create, .exclusive], permissions: old?.permissions ?? permissions)
         do {
             if let old {
                 let raw = file.raw
