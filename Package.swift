@@ -40,6 +40,7 @@ let package = Package(
         target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux"]),
         target("Machine", "Chipset", ["Bytes", "DeviceModel", "Linux"]),
         target("Machine", "KVM", ["CLinux", "Linux", "Bytes"]),
+        target("Machine", "BlockEngine", ["DeviceModel", "Linux"]),
         target("Machine", "NetEngine", ["Linux"]),
         target("Machine", "ACPI", ["Bytes"]),
         target("Machine", "SMBIOS", ["Bytes"]),
@@ -73,6 +74,10 @@ let package = Package(
         tests("Linux", ["TestNetwork", "CLinux"]),
         .target(
             name: "TestFiles", dependencies: ["CLinux"], path: "Tests/Support/TestFiles", swiftSettings: common),
+        .target(
+            name: "BlockTestSupport", dependencies: ["DeviceModel", "Linux"], path: "Tests/Support/BlockTestSupport",
+            swiftSettings: common),
+        tests("BlockEngine", ["BlockTestSupport", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
         tests("GuestMemory"),
         tests("DeviceModel"),
         tests("NetEngine", ["Linux", "TestNetwork"]),

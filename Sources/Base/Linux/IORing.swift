@@ -10,8 +10,9 @@ import Synchronization
 /// A ring belongs to one thread: the one that calls `enable` (the kernel refuses any other). It can be made and closed
 /// on another thread.
 ///
-/// Completions are worked off only when the owner asks (IORING_SETUP_DEFER_TASKRUN), so after the ring's descriptor
-/// became readable call `submit` once, then take completions.
+/// Completions are worked off only when the owner asks (IORING_SETUP_DEFER_TASKRUN): when `hasDeferredWork` says so, or
+/// the registered event was signalled, call `submit` once, then take completions. Polling the ring's own descriptor is no
+/// way to wait: newer kernels do not wake the poller for deferred work.
 @safe public final class IORing: @unchecked Sendable {
     // @unchecked: `state` belongs to the thread that enabled the ring; everything else is immutable.
 
@@ -135,7 +136,7 @@ import Synchronization
         operations[Int(operation.code >> 6)] & 1 << UInt64(operation.code & 63) != 0
     }
 
-    /// The descriptor's number, borrowed. It is readable while completions wait.
+    /// The descriptor's number, borrowed.
     public var raw: CInt { descriptor.raw }
 
     /// Makes the calling thread the ring's owner. Calls after the first do nothing.
@@ -221,8 +222,18 @@ import Synchronization
 
     // MARK: Completion events
 
-    /// Switches the signals of a registered event off while completions are polled for, and on again.
-    public func setEventEnabled(_ enabled: Bool) {
-        unsafe completionFlags.pointee.store(enabled ? 0 : WAFER_URING_CQ_EVENTFD_DISABLED, ordering: .releasing)
+    /// Switches the signals of a registered event off, while completions are looked for anyway.
+    public func disableEvent() {
+        unsafe completionFlags.pointee.store(WAFER_URING_CQ_EVENTFD_DISABLED, ordering: .relaxed)
+    }
+
+    /// Switches them on again.
+    ///
+    /// - Returns: true if something came up already, for which there may be no signal.
+    public func enableEvent() -> Bool {
+        unsafe completionFlags.pointee.store(0, ordering: .relaxed)
+        // The kernel does the opposite: it first tells, then looks whether to signal.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        return hasCompletions || hasDeferredWork
     }
 }

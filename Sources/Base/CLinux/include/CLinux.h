@@ -12,5 +12,6 @@
 #include "tun.h"
 #include "vhost.h"
 #include "uring.h"
+#include "statx.h"
 
 #endif

@@ -3,7 +3,6 @@
 #define WAFER_CLINUX_URING_H
 
 #include <linux/io_uring.h>
-#include <linux/stat.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
