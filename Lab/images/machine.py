@@ -77,6 +77,11 @@ class Machine:
                 raise BuildError(f"the machine ended before `{text}`; it said last:\n{self._text[-2000:]}")
             self._text += more.decode(errors="replace")
 
+    def processor_time(self) -> float:
+        """Seconds of processor time used so far: on a busy machine a truer figure than the clock's."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def type(self, text: str) -> None:
         self._serial.sendall(text.encode())
 

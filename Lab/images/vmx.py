@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # What a person needs who types `make run`: messages of the kernel are left out because every byte on an emulated serial port is an exit.
-DEBIAN_COMMAND_LINE = "root=/dev/vda1 rw console=hvc0 console=ttyS0 net.ifnames=0 quiet"
+DEBIAN_COMMAND_LINE = "root=/dev/vda1 rw console=ttyS0 net.ifnames=0 quiet"
 MINI_COMMAND_LINE = "console=ttyS0 quiet"
 
 
