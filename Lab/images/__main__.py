@@ -1,4 +1,4 @@
-"""`python3 -m Lab.images WHAT...`: builds images into build/ (WHAT: guest, mini, data, bench, all)."""
+"""`python3 -m Lab.images WHAT...`: builds images into build/ (WHAT: guest, mini, data, bench, all), or lists with `deps` what it needs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import subprocess
 
 from . import bench, data, guest, mini
 from .workshop import BuildError, exclusive, fail
+
+# Debian packages that the recipes need on the building machine, for `make deps`; qemu-system-x86 only for `Lab.images.prove`.
+DEBIAN_PACKAGES = ["mmdebstrap", "debian-archive-keyring", "gpg", "e2fsprogs", "openssh-client", "libc-bin"]
 
 RECIPES = {
     "guest": guest.build,
@@ -18,8 +21,11 @@ RECIPES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python3 -m Lab.images", description=__doc__)
-    parser.add_argument("what", nargs="+", choices=[*RECIPES, "all"])
+    parser.add_argument("what", nargs="+", choices=[*RECIPES, "all", "deps"])
     wanted = parser.parse_args().what
+    if wanted == ["deps"]:
+        print(" ".join(DEBIAN_PACKAGES))
+        return
     try:
         with exclusive():
             for name in RECIPES if "all" in wanted else wanted:

@@ -22,8 +22,8 @@ def build() -> Product:
     need("mke2fs", "e2fsck")
     parts = [guest.build(), mini.build()]
     inputs = [RECIPES / name for name in ("data.py", "disk.py")]
-    # The parts' files may have been used since; their fingerprints say whether they were made anew.
-    recipe = Product("data", [IMAGE], [*inputs, *(f"{part.fingerprint} {part.stamp.stat().st_mtime_ns}" for part in parts)])
+    # The stamps say when the parts were made anew.
+    recipe = Product("data", [IMAGE], [*inputs, guest.CONFIGURATION, mini.CONFIGURATION, *(f"{part.fingerprint} {part.stamp.stat().st_mtime_ns}" for part in parts)])
     if recipe.fresh():
         say("data disk: nothing changed")
         return recipe

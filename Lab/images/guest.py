@@ -33,10 +33,10 @@ NEEDS = ["mmdebstrap", "apt-get", "ssh-keygen", "mke2fs", "e2fsck", "tar"]
 
 
 def product() -> Product:
-    inputs = [RECIPES / name for name in ("guest.py", "debian.py", "disk.py", "vmx.py")]
+    inputs = [RECIPES / name for name in ("guest.py", "debian.py", "disk.py")]
     return Product(
         "guest",
-        [DISK, EXTENT, KERNEL, INITRD, CONFIGURATION],
+        [DISK, EXTENT, KERNEL, INITRD],
         [*inputs, OVERLAY, KEY.with_suffix(".pub").read_text(), *debian.sources()],
     )
 
@@ -46,6 +46,7 @@ def build() -> Product:
     OUTPUT.mkdir(parents=True, exist_ok=True)
     if not KEY.exists():
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "wafer-lab", "-f", KEY])
+    CONFIGURATION.write_text(vmx.debian12())
     recipe = product()
     if recipe.fresh():
         say("Debian guest: nothing changed")
@@ -61,7 +62,6 @@ def build() -> Product:
             disk.make_partitioned(EXTENT, tree, DISK_SIZE, "guest")
             disk.check_ext4(EXTENT, disk.FIRST_PARTITION)
             DISK.write_text(disk.vmdk_descriptor(EXTENT.name, DISK_SIZE, int(recipe.fingerprint[:8], 16)))
-            CONFIGURATION.write_text(vmx.debian12())
     finally:
         remove_tree(tree)
     recipe.done()

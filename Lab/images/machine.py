@@ -26,7 +26,8 @@ class Machine:
 
     def __init__(self, folder: Path, arguments: Sequence[str]):
         self.started = time.monotonic()
-        self._text = ""
+        self._said = ""  # all of the console so far
+        self._read = 0  # how much of it was expected already
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / "serial"))
         self._listener.listen(1)
@@ -55,27 +56,37 @@ class Machine:
 
     def expect(self, text: str, timeout: float) -> float:
         """Waits until the console has said `text` (after what was expected before); answers the seconds since power-on."""
-        self._read_until(text, timeout)
-        self._text = self._text.partition(text)[2]
-        return time.monotonic() - self.started
+        return self.expect_all(text, timeout=timeout)[text]
 
-    def rest_of_line(self, timeout: float = 10) -> str:
-        """What follows what was expected last, to the end of its line."""
-        self._read_until("\n", timeout)
-        line, _, self._text = self._text.partition("\n")
-        return line.strip()
-
-    def _read_until(self, text: str, timeout: float) -> None:
+    def expect_all(self, *texts: str, timeout: float) -> dict[str, float]:
+        """Waits for several texts in any order; answers for each the seconds since power-on."""
         deadline = time.monotonic() + timeout
-        while text not in self._text:
-            self._serial.settimeout(max(deadline - time.monotonic(), 0.001))
-            try:
-                more = self._serial.recv(65536)
-            except TimeoutError:
-                raise BuildError(f"no `{text}` on the console in {timeout:.0f} s; it said last:\n{self._text[-2000:]}") from None
-            if not more:
-                raise BuildError(f"the machine ended before `{text}`; it said last:\n{self._text[-2000:]}")
-            self._text += more.decode(errors="replace")
+        found: dict[str, float] = {}
+        while True:
+            found |= {text: time.monotonic() - self.started for text in texts if text not in found and text in self._said[self._read :]}
+            missing = [text for text in texts if text not in found]
+            if not missing:
+                self._read = max(self._said.index(text, self._read) + len(text) for text in texts)
+                return found
+            self._hear(deadline, missing[0])
+
+    def line_with(self, text: str, timeout: float = 10) -> str:
+        """The last line so far that has `text` in it, waiting for its end."""
+        start = self._said.rindex(text)
+        deadline = time.monotonic() + timeout
+        while "\n" not in self._said[start:]:
+            self._hear(deadline, "the end of a line")
+        return text + self._said[start:].partition("\n")[0].removeprefix(text).rstrip()
+
+    def _hear(self, deadline: float, wanted: str) -> None:
+        self._serial.settimeout(max(deadline - time.monotonic(), 0.001))
+        try:
+            more = self._serial.recv(65536)
+        except TimeoutError:
+            raise BuildError(f"no `{wanted}` on the console in time; it said last:\n{self._said[-2000:]}") from None
+        if not more:
+            raise BuildError(f"the machine ended before `{wanted}`; it said last:\n{self._said[-2000:]}")
+        self._said += more.decode(errors="replace")
 
     def processor_time(self) -> float:
         """Seconds of processor time used so far: on a busy machine a truer figure than the clock's."""

@@ -33,8 +33,9 @@ NEEDS = ["mmdebstrap", "apt-get"]
 def build() -> Product:
     need(*NEEDS)
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    inputs = [RECIPES / name for name in ("mini.py", "debian.py", "initramfs.py", "vmx.py")]
-    recipe = Product("mini", [KERNEL, INITRD, HOST_INITRD, CONFIGURATION], [*inputs, SCRIPTS, *debian.sources()])
+    CONFIGURATION.write_text(vmx.mini())
+    inputs = [RECIPES / name for name in ("mini.py", "debian.py", "initramfs.py")]
+    recipe = Product("mini", [KERNEL, INITRD, HOST_INITRD], [*inputs, SCRIPTS, *debian.sources()])
     if recipe.fresh():
         say("minimal guest: nothing changed")
         return recipe
@@ -48,7 +49,6 @@ def build() -> Product:
             archive(tree, HOST_MODULES).write(HOST_INITRD)
         finally:
             remove_tree(tree)
-    CONFIGURATION.write_text(vmx.mini())
     recipe.done()
     say(f"minimal guest: kernel {KERNEL.stat().st_size} bytes, initrd {INITRD.stat().st_size} bytes")
     return recipe

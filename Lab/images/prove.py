@@ -6,11 +6,14 @@ Software emulation, so it runs anywhere; nothing of Wafer takes part. Disks are 
 from __future__ import annotations
 
 import base64
+import contextlib
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from . import bench, data, guest, mini, vmx
@@ -21,10 +24,12 @@ from .workshop import MIB, BuildError, fail, need, say
 def guest_boots(kind: str = "q35") -> None:
     """The Debian guest on one kind of machine: `q35` plugs through PCIe root ports, `pc` through ACPI on bus 0 as Wafer does."""
     ssh, hello = free_port(), free_port()
+    # The second kind gets its address from the command line instead of DHCP.
+    command_line = vmx.DEBIAN_COMMAND_LINE + ("" if kind == "q35" else " ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off")
     ports = ["-device", "pcie-root-port,id=slot1,chassis=1", "-device", "pcie-root-port,id=slot2,chassis=2"] if kind == "q35" else []
     with tempfile.NamedTemporaryFile() as extra, machine(
         *("-accel", "tcg", "-machine", kind, "-cpu", "max", "-m", "512"),
-        *("-kernel", guest.KERNEL, "-initrd", guest.INITRD, "-append", vmx.DEBIAN_COMMAND_LINE),
+        *("-kernel", guest.KERNEL, "-initrd", guest.INITRD, "-append", command_line),
         *("-drive", f"if=none,id=disk,file={guest.EXTENT},format=raw,snapshot=on", "-device", "virtio-blk-pci,drive=disk"),
         *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh}-:22,hostfwd=tcp:127.0.0.1:{hello}-:7777"),
         *("-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci", "-device", "virtio-balloon-pci"),
@@ -32,13 +37,14 @@ def guest_boots(kind: str = "q35") -> None:
         *ports,
     ) as vm:
         extra.truncate(64 * MIB)
-        ready = vm.expect("WAFER-GUEST-READY", 300)
-        facts = vm.rest_of_line()
-        login = vm.expect("login:", 60)
+        times = vm.expect_all("WAFER-GUEST-READY", "login:", timeout=600)
+        facts = vm.line_with("WAFER-GUEST-READY")
+        ready, login = times["WAFER-GUEST-READY"], times["login:"]
         say(f"guest on {kind}: ready after {ready:.1f} s, login prompt at {login:.1f} s, processor time {vm.processor_time():.1f} s ({facts})")
-        check("eth0=10.0.2.15/24" in facts, "the guest has an address by DHCP")
+        check("eth0=10.0.2.15/24" in facts, "the guest has its address")
         check(answer(hello).startswith("WAFER-GUEST-HELLO guest"), "port 7777 answers")
         check(over_ssh(ssh, "systemctl is-system-running; findmnt -no SOURCE,FSTYPE /") == "running\n/dev/vda1 ext4", "sshd, all units")
+        check(over_ssh(ssh, "ip route show default").startswith("default via 10.0.2.2 dev eth0"), "a default route")
         check("/dev/hvc0" in over_ssh(ssh, "ls /dev/hvc0; pgrep -a agetty"), "a login on the virtio console")
         vm.type("root\n")
         vm.expect("Password:", 60)
@@ -95,6 +101,51 @@ def mini_boots() -> None:
             vm.type("echo shell-$((6 * 7)); poweroff -f\n")
             vm.expect("shell-42", 30)
             vm.ended(30)
+
+
+def mini_plugs() -> None:
+    """Hot-plug through ACPI on bus 0, and the services on a static address."""
+    echo, hello, shell = free_port(), free_port(), free_port()
+    forward = f"hostfwd=tcp:127.0.0.1:{echo}-:7,hostfwd=tcp:127.0.0.1:{hello}-:7777,hostfwd=tcp:127.0.0.1:{shell}-:7070"
+    with tempfile.NamedTemporaryFile() as extra, echo_server() as peer, machine(
+        *("-accel", "tcg", "-machine", "pc", "-cpu", "max", "-m", "256", "-kernel", mini.KERNEL, "-initrd", mini.INITRD, "-append"),
+        f"{vmx.MINI_COMMAND_LINE} wafer.net=10.0.2.15/24,10.0.2.2 wafer.test=net-echo:10.0.2.2/{peer},hotplug wafer.end=poweroff",
+        *("-netdev", f"user,id=net,{forward}", "-device", "virtio-net-pci,netdev=net,romfile="),
+    ) as vm:
+        extra.truncate(64 * MIB)
+        vm.expect("GUEST-NET-OK eth0 10.0.2.15/24 gateway=10.0.2.2", 60)
+        verdict(vm, "net-echo")
+        vm.expect("GUEST-HOTPLUG-READY", 60)
+        check(answer(hello).startswith("WAFER-GUEST-HELLO mini"), "port 7777 answers")
+        check(answer(echo, "to and fro\n") == "to and fro\n", "port 7 echoes")
+        check(answer(shell, "echo $((6 * 7))\n") == "42\n", "port 7070 runs a shell")
+        vm.command("blockdev-add", driver="file", **{"node-name": "extra", "filename": extra.name})
+        vm.command("device_add", driver="virtio-blk-pci", id="hotdisk", drive="extra")
+        vm.expect(f"GUEST-ADDED vda {64 * MIB // 512}", 60)
+        vm.command("netdev_add", type="user", id="hotnet")
+        vm.command("device_add", driver="virtio-net-pci", id="hotport", netdev="hotnet", romfile="", mac="00:50:56:00:00:77")
+        vm.expect("GUEST-ADDED eth1 00:50:56:00:00:77", 60)
+        vm.command("device_del", id="hotdisk")
+        vm.expect("GUEST-REMOVED vda", 60)
+        vm.command("device_del", id="hotport")
+        vm.expect("GUEST-REMOVED eth1", 60)
+        vm.type("end\n")
+        verdict(vm, "hotplug")
+        vm.ended(60)
+
+
+@contextlib.contextmanager
+def echo_server() -> Iterator[int]:
+    """Answers what it is sent, on a port of this machine; serves one connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError), server.accept()[0] as connection:
+                while data := connection.recv(65536):
+                    connection.sendall(data)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
 
 
 def mini_on_microvm() -> None:
@@ -157,7 +208,7 @@ def drive(name: str, path: Path) -> list[str]:
 
 def verdict(vm: Machine, name: str) -> None:
     vm.expect(f"GUEST-TEST {name} ", 120)
-    check(vm.rest_of_line() == "pass", f"minimal guest's {name}")
+    check(vm.line_with(f"GUEST-TEST {name} ") == f"GUEST-TEST {name} pass", f"minimal guest's {name}")
 
 
 def check(condition: bool, what: str) -> None:
@@ -166,8 +217,9 @@ def check(condition: bool, what: str) -> None:
     say(f"ok: {what}")
 
 
-def answer(port: int) -> str:
+def answer(port: int, question: str = "") -> str:
     with socket.create_connection(("127.0.0.1", port), 30) as connection:
+        connection.sendall(question.encode())
         return connection.makefile().readline()
 
 
@@ -188,7 +240,7 @@ def eventually(port: int, command: str, wanted: str, what: str) -> None:
 
 PROOFS = {
     "guest": [lambda: guest_boots("q35"), lambda: guest_boots("pc")],
-    "mini": [mini_boots, mini_on_microvm],
+    "mini": [mini_boots, mini_plugs, mini_on_microvm],
     "bench": [bench_runs_guests],
 }
 
