@@ -58,9 +58,12 @@ let package = Package(
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
 
+        // Host
+        target("Host", "Boot", ["Bytes", "Linux"]),
+
         // Products: pick the process by name, nothing more.
         .executableTarget(
-            name: "wafer", dependencies: ["Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
+            name: "wafer", dependencies: ["Boot", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
             swiftSettings: strict),
 
         tests("ACPI"),
@@ -98,6 +101,7 @@ let package = Package(
         .testTarget(
             name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
             swiftSettings: common),
+        tests("Boot"),
     ]
 )
 

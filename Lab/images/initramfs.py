@@ -36,9 +36,13 @@ class Archive:
         self._entry(path, stat.S_IFCHR | mode, device=(major, minor))
 
     def write(self, path: Path) -> None:
+        path.write_bytes(self.finish())
+
+    def finish(self) -> bytes:
+        """The whole archive; nothing may be added after this."""
         self._entry("TRAILER!!!", 0)
         self._bytes += bytes(-len(self._bytes) % 512)
-        path.write_bytes(self._bytes)
+        return bytes(self._bytes)
 
     def _parent(self, path: str) -> None:
         self.folder(path.rpartition("/")[0])

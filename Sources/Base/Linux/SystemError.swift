@@ -52,3 +52,16 @@ public func retrying<Result: SignedInteger>(
         throw SystemError(number: number, operation: operation(), subject: subject())
     }
 }
+
+extension SystemError {
+    /// ENODEV or ENXIO: there is no such device.
+    public var isNoDevice: Bool { number == ENODEV || number == ENXIO }
+    /// An ETIMEDOUT of our own.
+    public static func timedOut(_ operation: String, _ subject: String) -> SystemError {
+        SystemError(number: ETIMEDOUT, operation: operation, subject: subject)
+    }
+    /// An EINVAL of our own: a request that makes no sense.
+    public static func invalid(_ operation: String, _ subject: String) -> SystemError {
+        SystemError(number: EINVAL, operation: operation, subject: subject)
+    }
+}

@@ -1,3 +1,4 @@
+import Boot
 import Linux
 import VMX
 import VMXControl
@@ -5,6 +6,8 @@ import VMXControl
 let usage = """
     usage: wafer COMMAND [ARGUMENT...]
 
+      init           bring up the host, as its first process
+      modprobe NAME  load a kernel module; the kernel itself calls this
       vmx FILE.vmx   run a virtual machine
       vm COMMAND     control a virtual machine that runs
       --version      say which Wafer this is
@@ -17,6 +20,11 @@ let usage = """
 func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
     let rest = Array(arguments.dropFirst())
     switch arguments.first {
+    case "init":
+        if processIdentifier() == 1 { Init.run() }
+        writeToStandardError("wafer init: only for the first process of a host\n")
+        return ExitCode.usage.rawValue
+    case "modprobe": return Modprobe.run(rest)
     case "vmx": return VMXProcess.run(rest)
     case "vm": return ControlCommand.run(rest)
     case "--version", "version":
@@ -34,4 +42,14 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
     }
 }
 
-exitProcess(dispatch(CommandLine.arguments.dropFirst()))
+/// The command and its arguments. `init` and `modprobe` are also names (links) of the binary. PID 1 is always `init`: the
+/// kernel hands it the words of its own command line that it does not understand.
+func command() -> ArraySlice<String> {
+    if processIdentifier() == 1 { return ["init"] }
+    let arguments = CommandLine.arguments
+    guard let path = arguments.first else { return [] }
+    let name = Files.name(of: path)
+    return ["init", "modprobe"].contains(name) ? [name] + arguments.dropFirst() : arguments.dropFirst()
+}
+
+exitProcess(dispatch(command()))

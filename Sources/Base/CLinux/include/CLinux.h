@@ -9,6 +9,8 @@
 #include "system.h"
 #include "files.h"
 #include "kvm.h"
+#include "netlink.h"
+#include "process.h"
 #include "tun.h"
 #include "vhost.h"
 #include "uring.h"

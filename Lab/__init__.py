@@ -1,0 +1,1 @@
+"""The lab: a server made of software, for running the real thing on and testing it as a whole."""

@@ -1,0 +1,57 @@
+"""Debian's kernel: fetched as a package and unpacked, never installed."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .paths import LAB
+from .progress import step
+
+METAPACKAGE = "linux-image-amd64"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """An unpacked kernel package."""
+
+    release: str
+    directory: Path
+
+    @property
+    def image(self) -> Path:
+        return self.directory / "boot" / f"vmlinuz-{self.release}"
+
+    @property
+    def modules(self) -> Path:
+        return self.directory / "lib" / "modules" / self.release
+
+
+def get() -> Kernel:
+    """The kernel to boot; fetched from Debian the first time."""
+    note = LAB / "kernel" / "kernel.json"
+    if note.exists():
+        kernel = Kernel(json.loads(note.read_text())["release"], note.parent / "tree")
+        if kernel.image.exists():
+            return kernel
+    shutil.rmtree(note.parent, ignore_errors=True)
+    note.parent.mkdir(parents=True)
+    depends = subprocess.run(["apt-cache", "depends", METAPACKAGE], check=True, capture_output=True, text=True).stdout
+    found = re.search(r"Depends: (linux-image-(\S+))", depends)
+    if not found:
+        raise RuntimeError(f"apt knows no {METAPACKAGE}; run apt-get update first")
+    package, release = found.groups()
+    with step(f"fetching {package} from Debian"):
+        subprocess.run(
+            ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", package],
+            cwd=note.parent, check=True, stdout=subprocess.DEVNULL)
+    archive = next(note.parent.glob("*.deb"))
+    kernel = Kernel(release, note.parent / "tree")
+    with step(f"unpacking {archive.name}"):
+        subprocess.run(["dpkg-deb", "-x", archive, kernel.directory], check=True)
+        subprocess.run(["/sbin/depmod", "-b", kernel.directory, release], check=True)
+    archive.unlink()
+    note.write_text(json.dumps({"release": release}))
+    return kernel

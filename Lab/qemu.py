@@ -1,0 +1,97 @@
+"""QEMU as the hardware: what it is started with, and talking to its monitor."""
+
+import json
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Disk:
+    """A disk of the simulated server."""
+
+    path: Path
+    serial: str
+    read_only: bool = False
+    format: str = "raw"
+    # Two hosts with one disk write it through; nobody may lock it.
+    shared: bool = False
+
+
+@dataclass
+class Machine:
+    """The simulated server's hardware."""
+
+    cpus: int = 2
+    memory_mib: int = 2048
+    disks: list[Disk] = field(default_factory=list)
+    # Port here -> port on the server, TCP. Zero here: any free port.
+    forwards: dict[int, int] = field(default_factory=dict)
+    # More network adapters, as values of -netdev without the id.
+    links: list[str] = field(default_factory=list)
+    graphics: bool = False
+    extra: list[str] = field(default_factory=list)
+
+
+def arguments(
+    machine: Machine, acceleration: str, kernel: Path, initrd: Path, append: str, directory: Path, sockets: Path
+) -> list[str]:
+    """QEMU's command line."""
+    kvm = acceleration == "kvm"
+    words = [
+        "qemu-system-x86_64", "-name", f"wafer-lab-{directory.name}", "-nodefaults", "-no-user-config", "-no-reboot",
+        "-display", "none", "-machine", "q35",
+        "-accel", "kvm" if kvm else "tcg,thread=multi", "-cpu", "host" if kvm else "EPYC,+svm,+npt",
+        "-smp", str(machine.cpus), "-m", str(machine.memory_mib),
+        "-kernel", str(kernel), "-initrd", str(initrd), "-append", append,
+        "-chardev", f"socket,id=serial,path={sockets}/serial,server=on,wait=off,logfile={directory}/serial.log",
+        "-serial", "chardev:serial",
+        "-qmp", f"unix:{sockets}/qmp,server=on,wait=off",
+        "-device", "virtio-serial-pci",
+        "-chardev", f"socket,id=lab,path={sockets}/port,server=on,wait=off",
+        "-device", "virtserialport,chardev=lab,name=org.wafer.lab",
+        "-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
+    ]
+    forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in machine.forwards.items())
+    for number, link in enumerate(["user" + forwards, *machine.links]):
+        words += ["-netdev", f"{link},id=net{number}"]
+        words += ["-device", f"virtio-net-pci,netdev=net{number},mac=52:54:00:57:00:{number:02x}"]
+    for number, disk in enumerate(machine.disks):
+        options = ",".join([
+            f"driver={disk.format}", f"node-name=disk{number}", f"read-only={'on' if disk.read_only else 'off'}",
+            "discard=unmap", "file.driver=file", f"file.filename={disk.path}",
+            f"file.locking={'off' if disk.shared else 'auto'}", f"cache.direct={'on' if disk.shared else 'off'}"])
+        words += ["-blockdev", options]
+        share = ",share-rw=on" if disk.shared else ""
+        words += ["-device", f"virtio-blk-pci,drive=disk{number},serial={disk.serial}{share}"]
+    if machine.graphics:
+        words += ["-vga", "std"]
+    return words + machine.extra
+
+
+class Monitor:
+    """QEMU's machine protocol (QMP)."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = socket.socket(socket.AF_UNIX)
+        self._stream.settimeout(30)
+        self._stream.connect(str(path))
+        self._lines = self._stream.makefile("rb")
+        self._lines.readline()  # its greeting
+        self.command("qmp_capabilities")
+
+    def command(self, name: str, **values):
+        """Carries out a command and returns what it gives."""
+        request = {"execute": name, "arguments": {key.replace("_", "-"): value for key, value in values.items()}}
+        self._stream.sendall(json.dumps(request).encode() + b"\n")
+        while line := self._lines.readline():
+            answer = json.loads(line)
+            if "return" in answer:
+                return answer["return"]
+            if "error" in answer:
+                raise RuntimeError(f"QEMU refuses {name}: {answer['error']['desc']}")
+        raise ConnectionError("QEMU ended")
+
+    def close(self) -> None:
+        self._lines.close()
+        self._stream.close()

@@ -1,0 +1,60 @@
+# Wafer's commands. `make run` and `make test` need nothing prepared: they install what Debian package they lack.
+SWIFT ?= swift
+PYTHON ?= /usr/bin/python3
+SOURCES := Package.swift $(shell find Sources -type f)
+# Tools that the lab runs, and the Debian packages they are in.
+PACKAGES := qemu-system-x86 kmod zstd cpio e2fsprogs python3-pytest dpkg
+
+.PHONY: deps build wafer lab-up lab-down run smoke test test-swift test-lab format lint clean
+
+deps:
+	@missing=$$(for package in $(PACKAGES); do \
+	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing from Debian:" $$missing; \
+	  if [ $$(id -u) = 0 ]; then as=; else as=sudo; fi; \
+	  $$as apt-get update -q && DEBIAN_FRONTEND=noninteractive $$as apt-get install -q -y --no-install-recommends $$missing; \
+	fi
+
+build:
+	$(SWIFT) build
+
+# The appliance's binary: one fully static executable that needs no file beside it.
+wafer: build/wafer
+build/wafer: $(SOURCES)
+	$(SWIFT) build -c release --product wafer --scratch-path .build/static --static-swift-stdlib \
+	  -Xswiftc -static-executable -Xlinker --gc-sections
+	@mkdir -p build
+	strip -o build/wafer.new .build/static/release/wafer
+	@if readelf -d build/wafer.new | grep NEEDED; then echo "build/wafer is not static" >&2; exit 1; fi
+	mv build/wafer.new build/wafer
+
+lab-up: deps wafer
+	$(PYTHON) -m Lab up
+
+lab-down:
+	$(PYTHON) -m Lab down
+
+run: deps wafer
+	$(PYTHON) -m Lab run
+
+smoke: deps wafer
+	$(PYTHON) -m Lab smoke
+
+test: deps lint test-swift test-lab
+
+test-swift:
+	$(SWIFT) test
+
+# Tests on a simulated server that take less than a minute or two. All of them: pytest Lab
+test-lab: wafer
+	$(PYTHON) -m pytest -q -m "not slow" Lab
+
+format:
+	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
+
+lint:
+	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+
+clean:
+	rm -rf build .build

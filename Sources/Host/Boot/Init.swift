@@ -1,0 +1,204 @@
+import Linux
+
+/// PID 1 of the appliance: makes the kernel usable, starts the agents, and takes the system down in order.
+///
+/// One thread, one loop. Nothing here may end the process: the kernel panics if PID 1 ends.
+public final class Init {
+    let console = Console()
+    let commandLine: KernelCommandLine
+    private let signals: SignalFD
+    private let uevents: UeventSocket?
+    private let modules: ModuleLoader
+    let supervisor: Supervisor
+    private var lab: LabServer?
+    private var power: Kernel.Power?
+    /// Directories mounted from data disks, in order.
+    private(set) var mounted: [String] = []
+
+    // Numbers of signals as Linux has them on all machines but MIPS and PA-RISC.
+    private static let interrupt: CInt = 2
+    private static let user2: CInt = 12
+    private static let terminate: CInt = 15
+    private static let child: CInt = 17
+    private static let powerFailure: CInt = 30
+
+    /// Becomes the system's first process. Returns never.
+    public static func run() -> Never {
+        let console = Console()
+        do {
+            try Init().main()
+        } catch {
+            console.warn("cannot go on: \(error)")
+        }
+        // Only reached when not even signals or poll work; restarting is all that is left.
+        console.warn("cannot end the system: \(Kernel.end(.restart))")
+        while true { try? Watch.turn([], until: nil) }
+    }
+
+    private init() throws(SystemError) {
+        ProcessSignals.ignoreBrokenPipes()
+        signals = try SignalFD([Self.interrupt, Self.user2, Self.terminate, Self.child, Self.powerFailure])
+        EarlyMounts.mountAll(console)
+        commandLine = KernelCommandLine((try? FileSystem.text(of: "/proc/cmdline")) ?? "")
+        // Before the first look at /sys, so that no device falls between the look and the events.
+        do { uevents = try UeventSocket() } catch {
+            console.warn("no hot-plug: \(error)")
+            uevents = nil
+        }
+        modules = ModuleLoader(console: console)
+        supervisor = Supervisor(console: console)
+    }
+
+    private func main() throws(SystemError) {
+        Kernel.disableCtrlAltDel()
+        let name = commandLine.value("wafer.hostname") ?? "wafer"
+        do { try Kernel.setHostName(name) } catch { console.warn("\(error)") }
+        loadDrivers()
+        configureNetwork()
+        mountDataDisks()
+        for command in commandLine.values("wafer.run") {
+            supervisor.add(command.split(separator: " ").map(String.init))
+        }
+        startLab()
+        console.note("\(name) is up")
+        while power == nil { try turn(until: nil) }
+        shutDown(power ?? .off)
+    }
+
+    /// One round of waiting and doing.
+    private func turn(until limit: UInt64?) throws(SystemError) {
+        supervisor.advance()
+        lab?.advance()
+        var watches = lab?.watches() ?? []
+        watches.append(Watch(signals.raw, .readable) { [unowned self] _ in self.takeSignals() })
+        if let uevents { watches.append(Watch(uevents.raw, .readable) { [unowned self] _ in self.takeUevents() }) }
+        let deadline = [limit, supervisor.deadline, lab?.deadline].compactMap { $0 }.min()
+        try Watch.turn(watches, until: deadline)
+    }
+
+    private func takeSignals() {
+        while let signal = signals.next() {
+            switch signal {
+            case Self.child: reap()
+            case Self.interrupt: power = .restart
+            default: power = .off
+            }
+        }
+    }
+
+    private func reap() {
+        while let (process, status) = Child.reap() {
+            supervisor.childEnded(process, status)
+            lab?.childEnded(process, status)
+        }
+    }
+
+    // MARK: Devices
+
+    private func loadDrivers() {
+        switch DeviceScan.processorVendor() {
+        case "AuthenticAMD", "HygonGenuine": modules.load("kvm_amd")
+        case "GenuineIntel": modules.load("kvm_intel")
+        case let vendor: console.warn("no hardware virtualisation driver for processor vendor \(vendor ?? "unknown")")
+        }
+        // What nothing on a bus asks for: a list of ours in the image, and the kernel command line's.
+        let listed = ((try? FileSystem.text(of: "/etc/modules")) ?? "").split(separator: "\n")
+            .filter { !$0.hasPrefix("#") }.map(String.init)
+        let asked = commandLine.values("wafer.modules").flatMap { $0.split(separator: ",").map(String.init) }
+        for module in listed + asked { modules.load(module) }
+        for alias in DeviceScan.aliases() { modules.load(alias: alias) }
+        // Each driver may have found devices that call for others.
+        takeUevents()
+        let virtualisation =
+            fileExists("/dev/kvm") ? "hardware virtualisation is on" : "no hardware virtualisation"
+        console.note("\(modules.loaded) drivers loaded; \(virtualisation)")
+    }
+
+    private func takeUevents() {
+        while let event = uevents?.next() {
+            if event.action == "add", let alias = event.properties["MODALIAS"] { modules.load(alias: alias) }
+        }
+    }
+
+    // MARK: Network
+
+    private func configureNetwork() {
+        do {
+            try HostNetwork.bringUpLoopback()
+            guard let uplink = try HostNetwork.nameAdapters().first else { return }
+            let setting = commandLine.value("wafer.net")
+            if setting == "none" { return }
+            try HostNetwork.makeBridge(uplink: uplink)
+            guard let setting else { return }
+            guard let network = HostNetwork(setting) else {
+                console.warn("wafer.net=\(setting) is not ADDRESS/PREFIX[,GATEWAY]; the host has no address")
+                return
+            }
+            try network.apply()
+            console.note("\(HostNetwork.bridge) on \(uplink) has address \(network.address)/\(network.prefix)")
+        } catch {
+            console.warn("the network is not set up: \(error)")
+        }
+    }
+
+    // MARK: Disks
+
+    private func mountDataDisks() {
+        for text in commandLine.values("wafer.mount") {
+            guard let disk = DataDisk(text) else {
+                console.warn("wafer.mount=\(text) is not DISK:DIRECTORY[:TYPE[:OPTIONS]]")
+                continue
+            }
+            // Buses are scanned while this runs; a disk may take its time.
+            let limit = monotonicNanoseconds() + 10_000_000_000
+            var device = disk.device()
+            while device == nil, monotonicNanoseconds() < limit {
+                do { try turn(until: min(limit, monotonicNanoseconds() + 50_000_000)) } catch { break }
+                device = disk.device()
+            }
+            guard let device else {
+                console.warn("wafer.mount=\(text): there is no such disk")
+                continue
+            }
+            do {
+                try disk.mount(from: device)
+                mounted.append(disk.directory)
+                console.note("\(device) is mounted on \(disk.directory)")
+            } catch { console.warn("\(error)") }
+        }
+    }
+
+    // MARK: Lab
+
+    private func startLab() {
+        guard commandLine.isOn("wafer.lab") else { return }
+        guard let port = LabServer.openPort(named: "org.wafer.lab") else {
+            console.warn("wafer.lab=1, but there is no virtio-serial port org.wafer.lab")
+            return
+        }
+        lab = LabServer(port: port, console: console) { [unowned self] in self.power = $0 }
+        console.note("the lab channel is open: whoever holds it is root here")
+    }
+
+    // MARK: Shutdown
+
+    /// Ends all processes, writes everything to disk and ends the machine.
+    private func shutDown(_ power: Kernel.Power) {
+        console.note(power == .restart ? "restarting" : "shutting down")
+        supervisor.stop()
+        for (signal, seconds) in [(Self.terminate, UInt64(10)), (CInt(9), 2)] {
+            Child.signal(-1, signal)
+            let limit = monotonicNanoseconds() + seconds * 1_000_000_000
+            while Child.existsAny, monotonicNanoseconds() < limit {
+                do { try turn(until: limit) } catch { break }
+            }
+        }
+        lab?.advance()
+        Mounts.syncAll()
+        for directory in mounted.reversed() {
+            do { try Mounts.unmount(directory) } catch { console.warn("\(error)") }
+        }
+        Mounts.syncAll()
+        console.warn("\(Kernel.end(power))")
+    }
+}
