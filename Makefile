@@ -5,7 +5,7 @@ SOURCES := Package.swift $(shell find Sources -type f)
 # Tools that the lab runs, and the Debian packages they are in.
 PACKAGES := qemu-system-x86 kmod zstd cpio e2fsprogs python3-pytest dpkg
 
-.PHONY: deps build wafer lab-up lab-down run smoke test test-swift test-lab format lint clean
+.PHONY: deps build wafer lab-up lab-down run smoke test test-swift test-lab hotpaths format lint clean
 
 deps:
 	@missing=$$(for package in $(PACKAGES); do \
@@ -50,11 +50,16 @@ test-swift:
 test-lab: wafer
 	$(PYTHON) -m pytest -q -m "not slow" Lab
 
+# Fails if a path that a running guest uses all the time allocates or counts references.
+hotpaths:
+	$(SWIFT) build -c release --product hotpaths
+	.build/release/hotpaths
+
 format:
-	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
+	$(SWIFT) format --in-place --recursive Sources Tests Benchmarks Package.swift
 
 lint:
-	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+	$(SWIFT) format lint --strict --recursive Sources Tests Benchmarks Package.swift
 
 clean:
 	rm -rf build .build

@@ -23,6 +23,15 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
         swiftSettings: common)
 }
 
+/// The runtime is linked into the benchmark, so that its own calls are counted, too; each function below is wrapped by
+/// `Benchmarks/Counters`. Names are exported for the traces.
+let countedLinking =
+    ["-static-stdlib", "-Xlinker", "--export-dynamic"]
+    + [
+        "swift_retain", "swift_retain_n", "swift_tryRetain", "swift_weakLoadStrong", "swift_weakTakeStrong",
+        "swift_unownedRetainStrong", "swift_release", "swift_release_n",
+    ].flatMap { ["-Xlinker", "--wrap=\($0)"] }
+
 let package = Package(
     name: "Wafer",
     products: [
@@ -93,6 +102,17 @@ let package = Package(
         tests("Virtio", ["DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork", "VirtioTestSupport"]),
         tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
         tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
+
+        // Counts allocations and reference counting on hot paths; `make hotpaths` runs it in release mode.
+        .target(name: "Counters", path: "Benchmarks/Counters"),
+        .executableTarget(
+            name: "hotpaths",
+            dependencies: [
+                "Chipset", "Counters", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "Virtio",
+                "VirtioTestSupport",
+            ],
+            path: "Benchmarks/HotPaths", swiftSettings: common,
+            linkerSettings: [.unsafeFlags(countedLinking)]),
 
         // Fuzzing: every target is also replayed over its corpus by the tests. See Fuzz/README.md.
         .target(

@@ -30,10 +30,25 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
     /// Devices that hold slots by convention: the host bridge (0) and the ISA bridge (31).
     public static let slots = 1...30
 
-    private struct State {
+    @safe private struct State {
         var address: UInt32 = 0
-        var functions: [PCIAddress: PCIFunction] = [:]
+        private(set) var functions: [PCIAddress: PCIFunction] = [:]
+        /// The same once more, by routing identifier on bus 0: looking up here counts no references.
+        private var present = unsafe InlineArray<256, Unmanaged<PCIFunction>?>(repeating: nil)
         var allocator: PCIWindowAllocator
+
+        init(allocator: PCIWindowAllocator) { self.allocator = allocator }
+
+        mutating func set(_ address: PCIAddress, _ function: PCIFunction?) {
+            functions[address] = function
+            guard address.bus == 0 else { return }
+            unsafe present[Int(address.routing)] = unsafe function.map { unsafe .passUnretained($0) }
+        }
+
+        /// The function at an address, alive for as long as the lock is held.
+        @unsafe func borrowed(_ address: PCIAddress) -> Unmanaged<PCIFunction>? {
+            unsafe address.bus == 0 ? present[Int(address.routing)] : nil
+        }
     }
 
     private let state: Mutex<State>
@@ -86,7 +101,7 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
                 return .failure(error)
             }
             wire(function, at: place)
-            state.functions[place] = function
+            state.set(place, function)
             remap(function)
             return .success(place)
         }
@@ -126,7 +141,8 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
     @discardableResult
     public func unplug(_ address: PCIAddress) -> PCIFunction? {
         state.withLock { state in
-            guard let function = state.functions.removeValue(forKey: address) else { return nil }
+            guard let function = state.functions[address] else { return nil }
+            state.set(address, nil)
             function.intx?.set(false)
             for (index, bar) in function.bars.enumerated() {
                 move(function, index, bar, to: nil)
@@ -183,8 +199,11 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
     // MARK: Configuration access
 
     private func readConfiguration(_ address: PCIAddress, _ offset: Int, width: Int) -> UInt64 {
-        let function = state.withLock { $0.functions[address] }
-        return function?.readConfiguration(offset, width: width) ?? allOnes(width: width)
+        // Under the lock, which keeps the function alive without counting references; a read never waits for a queue.
+        state.withLock { state in
+            guard let function = unsafe state.borrowed(address) else { return allOnes(width: width) }
+            return unsafe function._withUnsafeGuaranteedRef { $0.readConfiguration(offset, width: width) }
+        }
     }
 
     private func writeConfiguration(_ address: PCIAddress, _ offset: Int, width: Int, value: UInt64) {

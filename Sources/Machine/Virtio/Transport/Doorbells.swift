@@ -1,4 +1,5 @@
 import DeviceModel
+import Linux
 import Synchronization
 
 /// Which doorbells the kernel rings for us, and where. Follows the BAR.
@@ -13,16 +14,24 @@ final class Doorbells: Sendable {
     }
 
     private let queues: [VirtioQueue]
+    /// The doorbells' descriptors once more: ringing them this way counts no references.
+    private let numbers: [CInt]
     private let binder: (any DoorbellBinder)?
     private let state: Mutex<State>
 
     init(_ queues: [VirtioQueue], _ binder: (any DoorbellBinder)?) {
         self.queues = queues
+        numbers = queues.map(\.doorbell.raw)
         self.binder = binder
         state = Mutex(
             State(
                 bound: Array(repeating: nil, count: queues.count), wanted: Array(repeating: false, count: queues.count))
         )
+    }
+
+    /// Rings a doorbell that the kernel did not; nothing happens if there is no such queue.
+    func ring(_ index: Int) {
+        if index >= 0, index < numbers.count { EventFD.signal(raw: numbers[index]) }
     }
 
     func bind(_ index: Int) {

@@ -82,8 +82,7 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
         case VirtioPCILayout.device:
             device.writeConfiguration(Int(register), width: width, value: value)
         case VirtioPCILayout.notify:
-            let index = Int(register / VirtioPCILayout.notifyMultiplier)
-            if index < device.queues.count { device.queues[index].doorbell.signal() }
+            doorbells.ring(Int(register / VirtioPCILayout.notifyMultiplier))
         default: break
         }
     }
