@@ -1,3 +1,4 @@
+import DeviceModel
 import GuestMemory
 import Linux
 import NetEngine
@@ -18,6 +19,8 @@ final class Peer {
     }
 
     deinit { buffer.deallocate() }
+
+    var descriptor: CInt { socket.raw }
 
     /// Sends a frame to the guest.
     @discardableResult
@@ -105,7 +108,15 @@ final class NetMachine {
         driver = VirtioDriver(function, GuestHeap(memory))
     }
 
-    deinit { function.close() }
+    deinit { close() }
+
+    /// Once, while the loops still run.
+    func close() {
+        if isClosed { return }
+        isClosed = true
+        function.close()
+    }
+    private var isClosed = false
 
     /// Brings the card up as a driver would.
     func start(_ features: VirtioFeatures, size: Int = 64, pairs: Int = 1) {
@@ -128,6 +139,26 @@ final class NetMachine {
     }
 
     func serve(_ index: Int) { net.queues[index].process() }
+
+    /// Plugs the card into a bus and switches MSI-X on, as the guest's PCI code does; interrupts come through
+    /// `interrupts` then. Without it they raise the wire.
+    func enableMessages() throws {
+        let root = PCIRoot(
+            ports: .ports(), memory: .memory(),
+            windows: PCIWindows(
+                ports: 0xc000...0xcfff, memory32: 0xc000_0000...0xc0ff_ffff, memory64: 0x2_0000_0000...0x2_ffff_ffff),
+            interruptLines: [])
+        let place = try root.plug(function)
+        let base = UInt64(place.routing) << 12
+        func register(_ offset: UInt64) -> UInt64 {
+            root.read(region: PCIRoot.ecamRegion, offset: base + offset, width: 1)
+        }
+        var capability = register(0x34)
+        while capability != 0, register(capability) != UInt64(MSIX.capability) { capability = register(capability + 1) }
+        root.write(region: PCIRoot.ecamRegion, offset: base + capability + 2, width: 2, value: 0x8000)
+        bus = root
+    }
+    private var bus: PCIRoot?
 
     // MARK: Packets
 
