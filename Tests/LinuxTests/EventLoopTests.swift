@@ -35,6 +35,55 @@ struct EventLoopTests {
         #expect(counter.count == 1)
     }
 
+    /// Outlives the handler and knows when that has ended.
+    private final class Witness: Sendable {
+        let ended = Atomic(false)
+        let endedTooEarly = Atomic(false)
+        let done = Semaphore()
+    }
+
+    /// Unwatches itself when called, which lets go of its only owner, and goes on.
+    private final class Leaver: EventHandler, @unchecked Sendable {
+        let event: EventFD
+        let loop: EventLoop
+        let witness: Witness
+        let leave: () -> Void
+        init(_ loop: EventLoop, _ witness: Witness, leave: @escaping () -> Void) throws {
+            event = try EventFD()
+            (self.loop, self.witness, self.leave) = (loop, witness, leave)
+        }
+        override func ready(_ events: Readiness) {
+            let (witness, leave) = (witness, leave)
+            loop.unwatch(event.raw)
+            leave()
+            witness.endedTooEarly.store(witness.ended.load(ordering: .relaxed), ordering: .relaxed)
+        }
+        deinit {
+            witness.ended.store(true, ordering: .relaxed)
+            witness.done.signal()
+        }
+    }
+
+    @Test("a handler that unwatches itself and has no other owner lives until it returns, and no longer")
+    func unwatchesItself() throws {
+        let loop = try EventLoop(name: "test")
+        try loop.start()
+        defer { loop.stop() }
+        let witness = Witness()
+        loop.performAndWait {
+            var owned: Leaver?
+            owned = try? Leaver(loop, witness) { owned = nil }
+            if let leaver = owned {
+                try? loop.watch(leaver.event.raw, for: .readable, leaver)
+                leaver.event.signal()
+            }
+        }
+        witness.done.wait()
+        loop.performAndWait {}
+        let endedTooEarly = witness.endedTooEarly.load(ordering: .relaxed)
+        #expect(!endedTooEarly)
+    }
+
     @Test("handed-over work keeps its order and runs on the loop")
     func performs() throws {
         let loop = try EventLoop(name: "test")

@@ -33,7 +33,7 @@ open class EventHandler: @unchecked Sendable {
 /// Everything that belongs to a loop (its handlers and their devices' queues) is touched on its thread only, which is
 /// why it needs no locks. Other threads hand work over with `perform`.
 @safe public final class EventLoop: @unchecked Sendable {
-    // @unchecked: `slots`, `free` and `running` belong to the loop's thread (before it starts, to its creator); the rest
+    // @unchecked: `slots`, `used`, `running` and `retired` belong to the loop's thread (before it starts, to its creator); the rest
     // is immutable or atomic.
 
     @safe private struct Slot {
@@ -57,6 +57,8 @@ open class EventHandler: @unchecked Sendable {
     private let slots: UnsafeMutableBufferPointer<Slot>
     private var used = 0
     private var running = false
+    /// Handlers unwatched while the events at hand are dealt with; released after them.
+    private var retired: [Unmanaged<EventHandler>] = unsafe []
     private let handedOver = Mutex<[@Sendable () -> Void]>([])
     private let thread = Mutex<Thread?>(nil)
     private let threadIdentifier = Atomic<CInt>(0)
@@ -105,10 +107,20 @@ open class EventHandler: @unchecked Sendable {
         assertOwned()
         guard let index = slotIndex(of: descriptor) else { return }
         try? control(EPOLL_CTL_DEL, descriptor, [], slot: index)
-        unsafe slots[index].handler?.release()
+        if let handler = unsafe slots[index].handler { unsafe retire(handler) }
         unsafe slots[index].handler = nil
         unsafe slots[index].descriptor = -1
         unsafe slots[index].generation &+= 1
+    }
+
+    /// Lets go of a handler, but not before the events at hand are dealt with: it may be the one that runs now.
+    private func retire(_ handler: Unmanaged<EventHandler>) {
+        if isCurrent { unsafe retired.append(handler) } else { unsafe handler.release() }
+    }
+
+    private func releaseRetired() {
+        // Releasing may end an object that unwatches another one.
+        while let handler = unsafe retired.popLast() { unsafe handler.release() }
     }
 
     private func slotIndex(of descriptor: CInt) -> Int? {
@@ -159,6 +171,7 @@ open class EventHandler: @unchecked Sendable {
                 for index in 0..<Int(count) {
                     unsafe dispatch(events[index].key, Readiness(rawValue: events[index].events))
                 }
+                releaseRetired()
             }
         }
         threadIdentifier.store(0, ordering: .relaxed)
@@ -169,7 +182,8 @@ open class EventHandler: @unchecked Sendable {
         guard UInt32(truncatingIfNeeded: key >> 32) == slot.generation, let handler = unsafe slot.handler else {
             return
         }
-        // The slot owns the handler; a handler that unwatches itself is kept alive by whoever made it.
+        // The slot owns the handler, and what is unwatched meanwhile is released only after all events of this batch: no
+        // reference is counted here.
         unsafe handler._withUnsafeGuaranteedRef { $0.ready(events) }
     }
 
