@@ -116,8 +116,10 @@ let package = Package(
 
         // Fuzzing: every target is also replayed over its corpus by the tests. See Fuzz/README.md.
         .target(
-            name: "FuzzTargets", dependencies: ["GuestBoot", "GuestMemory", "VMDK", "VMXConfig"], path: "Fuzz/Targets",
-            swiftSettings: common),
+            name: "FuzzTargets",
+            dependencies: [
+                "DeviceModel", "GuestBoot", "GuestMemory", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
+            ], path: "Fuzz/Targets", swiftSettings: common),
         .testTarget(
             name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
             swiftSettings: common),

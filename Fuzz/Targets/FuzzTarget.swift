@@ -19,6 +19,10 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("GuestBoot", fuzzGuestBoot),
         FuzzTarget("VMDKDescriptor", fuzzVMDKDescriptor),
         FuzzTarget("VMXConfig", fuzzVMXConfig),
+        FuzzTarget("VirtQueue", fuzzVirtQueue),
+        FuzzTarget("VirtioBalloon", fuzzVirtioBalloon),
+        FuzzTarget("VirtioConsole", fuzzVirtioConsole),
+        FuzzTarget("VirtioRNG", fuzzVirtioRNG),
     ]
 }
 

@@ -25,9 +25,10 @@ open class SerialQueue: VirtioQueue, @unchecked Sendable {
     open func answer(_ chain: inout DescriptorChain) -> UInt32? { 0 }
 
     open override func process() {
+        // Over all rounds: a guest that adds as fast as we answer must not hold the loop.
+        var left = batch
         repeat {
             ring.disableNotifications()
-            var left = batch
             while next(into: &chain) {
                 guard let written = answer(&chain) else {
                     ring.putBack(chain.head)

@@ -28,9 +28,9 @@ final class BalloonQueue: VirtioQueue, @unchecked Sendable {
     }
 
     override func process() {
+        var left = Self.batch
         repeat {
             ring.disableNotifications()
-            var left = Self.batch
             while next(into: &chain) {
                 serve()
                 left -= 1
