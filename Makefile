@@ -7,6 +7,8 @@ PACKAGES := qemu-system-x86 kmod zstd cpio e2fsprogs python3-pytest dpkg
 
 .PHONY: deps build wafer lab-up lab-down run smoke test test-swift test-lab hotpaths format lint clean
 
+# For the guests' and the bench host's images.
+deps: PACKAGES += mmdebstrap debian-archive-keyring gpg openssh-client
 deps:
 	@missing=$$(for package in $(PACKAGES); do \
 	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
@@ -60,6 +62,14 @@ format:
 
 lint:
 	$(SWIFT) format lint --strict --recursive Sources Tests Benchmarks Package.swift
+
+# The Debian guest, the minimal guest and the disk that brings them to a lab host; QEMU and fio for the bench host.
+.PHONY: guest-image bench-image
+guest-image: deps
+	$(PYTHON) -m Lab.images data
+
+bench-image: deps
+	$(PYTHON) -m Lab.images bench
 
 clean:
 	rm -rf build .build
