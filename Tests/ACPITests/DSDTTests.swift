@@ -64,4 +64,30 @@ struct DSDTTests {
             #expect(!source.contains(part), "\(part)")
         }
     }
+
+    @Test("the interpreter runs every method: control is refused as it should be, slots are notified, nothing fails")
+    func execution() throws {
+        let table = try ACPITablesTests.place(ACPITablesTests.everything()).table("DSDT")
+        let bridge = "(5B 4D DB 33 F7 1F 1C 40 96 57 74 41 C0 3D D7 66)"
+        let stranger = "(00 4D DB 33 F7 1F 1C 40 96 57 74 41 C0 3D D7 66)"
+        let request = "(00 00 00 00 1F 00 00 00 FF 00 00 00)"
+        let modest = "(00 00 00 00 1F 00 00 00 10 00 00 00)"
+        let output = try IASL.execute(
+            [
+                "evaluate \\_SB.PCI0._OSC \(bridge) 1 3 \(request)", "evaluate \\_SB.PCI0._OSC \(bridge) 1 3 \(modest)",
+                "evaluate \\_SB.PCI0._OSC \(bridge) 2 3 \(modest)",
+                "evaluate \\_SB.PCI0._OSC \(stranger) 1 3 \(request)",
+                "evaluate \\_GPE._E01", "evaluate \\_SB.PCI0.HPNT 0x4000000C 3", "evaluate \\_SB.PCI0.S1E._EJ0 1",
+            ], in: table)
+        for part in [
+            "10 00 00 00 1F 00 00 00 10 00 00 00",  // all asked for: masked, the capability structure only
+            "00 00 00 00 1F 00 00 00 10 00 00 00",  // that only: granted
+            "08 00 00 00 1F 00 00 00 10 00 00 00",  // another revision
+            "04 00 00 00 1F 00 00 00 FF 00 00 00",  // another interface
+            "System Notify on [S02_]", "System Notify on [S03_]", "System Notify on [S1E_]",
+        ] {
+            #expect(output.contains(part), "\(part)\n\(output)")
+        }
+        #expect(!output.contains("AE_") && !output.contains("ACPI Error"), "\(output)")
+    }
 }

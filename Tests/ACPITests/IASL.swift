@@ -32,9 +32,22 @@ enum IASL {
         return Result(status: second.status, output: first.output + second.output, disassembly: disassembly)
     }
 
-    private static func run(_ arguments: [String], in directory: URL) throws -> (status: Int32, output: String) {
+    /// Loads a table into ACPICA's own interpreter, which Linux and BSD use too, and carries out its debugger's commands.
+    static func execute(_ commands: [String], in table: [UInt8]) throws -> String {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("wafer-acpi-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        try Data(table).write(to: directory.appendingPathComponent("table.aml"))
+        let interpreter = try #require(path).replacing("iasl", with: "acpiexec")
+        return try run(["-b", commands.joined(separator: "; "), "table.aml"], in: directory, program: interpreter)
+            .output
+    }
+
+    private static func run(
+        _ arguments: [String], in directory: URL, program: String? = path
+    ) throws -> (status: Int32, output: String) {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: try #require(path))
+        process.executableURL = URL(fileURLWithPath: try #require(program))
         process.arguments = arguments
         process.currentDirectoryURL = directory
         let pipe = Pipe()
