@@ -100,7 +100,7 @@ public enum ACPIPlatform {
 
 /// How the interrupt pins of PCI functions on bus 0 reach the IOAPIC.
 ///
-/// As on Q35 (vmm.md 1.3): slots 0 to 24 rotate their pins over PIRQE-H (global system interrupts 20 to 23); slots 25 to 31
+/// As on Q35: slots 0 to 24 rotate their pins over PIRQE-H (global system interrupts 20 to 23); slots 25 to 31
 /// drive PIRQA-D (16 to 19) straight. The tables give these lines without a link device, so an operating system
 /// takes them as level triggered and active low, PCI's own convention. KVM's IOAPIC ignores the polarity bit: raising the line
 /// (level 1) asserts the interrupt. In PIC mode, without an IOAPIC, PCI pins are not routed.
