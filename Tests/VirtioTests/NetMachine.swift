@@ -7,20 +7,27 @@ import Testing
 import Virtio
 import VirtioTestSupport
 
-/// The other end of a packet socket.
+/// The other end of a packet socket, or a tap on the card's network.
 final class Peer {
-    private let socket: Descriptor
+    private let owner: AnyObject
+    let descriptor: CInt
     private let buffer: UnsafeMutableRawPointer
     private let size = 256 << 10
 
-    init(_ socket: consuming Descriptor) {
-        self.socket = socket
+    convenience init(_ socket: consuming Descriptor) {
+        let queue = SocketBackend.Queue(socket)
+        self.init(queue, queue.descriptor)
+    }
+
+    convenience init(_ tap: TapQueue) { self.init(tap, tap.raw) }
+
+    private init(_ owner: AnyObject, _ descriptor: CInt) {
+        self.owner = owner
+        self.descriptor = descriptor
         buffer = .allocate(byteCount: size, alignment: 16)
     }
 
     deinit { buffer.deallocate() }
-
-    var descriptor: CInt { socket.raw }
 
     /// Sends a frame to the guest.
     @discardableResult
@@ -29,14 +36,14 @@ final class Peer {
         var packet = (0..<12).map { bytes[$0] } + frame
         return packet.withUnsafeMutableBytes {
             var piece = IOVector(base: $0.baseAddress, count: $0.count)
-            return writeRecord(socket.raw, &piece, 1)
+            return writeRecord(descriptor, &piece, 1)
         }
     }
 
     /// Takes a frame from the guest; nil if there is none.
     func receive() -> (header: NetHeader, frame: [UInt8])? {
         var piece = IOVector(base: buffer, count: size)
-        guard case .done(let count) = readRecord(socket.raw, &piece, 1), count >= 12 else { return nil }
+        guard case .done(let count) = readRecord(descriptor, &piece, 1), count >= 12 else { return nil }
         let bytes = [UInt8](UnsafeRawBufferPointer(start: buffer, count: count))
         var header = InlineArray<12, UInt8>(repeating: 0)
         for index in 0..<12 { header[index] = bytes[index] }
@@ -83,12 +90,10 @@ final class NetMachine {
 
     var heap: GuestHeap { driver.heap }
 
-    init(
+    convenience init(
         pairs: Int = 1, kind: RingKind = RingKind(features: []), offloads: NetOffloads = .all, loops: [EventLoop] = [],
         control: EventLoop? = nil, settings: VirtioNet.Settings = .init(address: address), bytes: Int = 16 << 20
     ) throws {
-        self.kind = kind
-        memory = try GuestMemory(count: bytes)
         var peers: [Peer] = []
         var queues: [SocketBackend.Queue] = []
         for _ in 0..<pairs {
@@ -97,12 +102,22 @@ final class NetMachine {
                 peers.append(Peer(far))
             }
         }
+        try self.init(
+            SocketBackend(queues, offloads: offloads), peers, kind: kind, loops: loops, control: control,
+            settings: settings, bytes: bytes)
+    }
+
+    init(
+        _ backend: any NetBackend, _ peers: [Peer], kind: RingKind, loops: [EventLoop], control: EventLoop?,
+        settings: VirtioNet.Settings = .init(address: address), kernel: [VhostDevice] = [], bytes: Int
+    ) throws {
+        self.kind = kind
         self.peers = peers
+        memory = try GuestMemory(count: bytes)
         let log = log
         net = try VirtioNet(
-            settings, backend: SocketBackend(queues, offloads: offloads), memory: memory, loops: loops,
-            log: { log.add($0) })
-        interrupts = try TestInterrupts(2 * pairs + 2)
+            settings, backend: backend, memory: memory, loops: loops, kernel: kernel, log: { log.add($0) })
+        interrupts = try TestInterrupts(2 * backend.queueCount + 2)
         function = VirtioPCIFunction(
             net, interrupts: interrupts, binder: nil, control: control, log: { log.add($0) })
         driver = VirtioDriver(function, GuestHeap(memory))
@@ -140,15 +155,18 @@ final class NetMachine {
 
     func serve(_ index: Int) { net.queues[index].process() }
 
-    /// Plugs the card into a bus and switches MSI-X on, as the guest's PCI code does; interrupts come through
-    /// `interrupts` then. Without it they raise the wire.
-    func enableMessages() throws {
+    /// Plugs the card into a bus as the guest's PCI code finds it.
+    ///
+    /// - Parameter messages: switch MSI-X on, so that interrupts come through `interrupts`; else they raise `wire`.
+    func plug(messages: Bool) throws {
         let root = PCIRoot(
             ports: .ports(), memory: .memory(),
             windows: PCIWindows(
                 ports: 0xc000...0xcfff, memory32: 0xc000_0000...0xc0ff_ffff, memory64: 0x2_0000_0000...0x2_ffff_ffff),
-            interruptLines: [])
+            interruptLines: [SharedInterruptLine(wire)])
         let place = try root.plug(function)
+        bus = root
+        guard messages else { return }
         let base = UInt64(place.routing) << 12
         func register(_ offset: UInt64) -> UInt64 {
             root.read(region: PCIRoot.ecamRegion, offset: base + offset, width: 1)
@@ -156,18 +174,20 @@ final class NetMachine {
         var capability = register(0x34)
         while capability != 0, register(capability) != UInt64(MSIX.capability) { capability = register(capability + 1) }
         root.write(region: PCIRoot.ecamRegion, offset: base + capability + 2, width: 2, value: 0x8000)
-        bus = root
     }
     private var bus: PCIRoot?
+    let wire = EventWire()
 
     // MARK: Packets
+
+    static func isTestFrame(_ frame: [UInt8]) -> Bool { frame.count > 12 && frame[6..<12] == [2, 0, 0, 0, 0, 1] }
 
     static func frame(to target: MACAddress = address, _ count: Int = 60, fill: UInt8 = 0x5a, vlan: UInt16? = nil)
         -> [UInt8]
     {
         var frame = target.bytes + [2, 0, 0, 0, 0, 1]
         if let vlan { frame += [0x81, 0, UInt8(vlan >> 8), UInt8(vlan & 0xff)] }
-        frame += [0x08, 0x00]
+        frame += [0x88, 0xb5]  // local experiments (IEEE 802): no bridge looks into it
         while frame.count < count { frame.append(fill &+ UInt8(truncatingIfNeeded: frame.count)) }
         return frame
     }
@@ -242,6 +262,13 @@ final class NetMachine {
         kick(controlIndex, control)
         return control.collect().first?.written == 1 ? heap.bytes(1, at: answer).first : nil
     }
+}
+
+/// A wire that signals an event when it is raised.
+final class EventWire: InterruptLine {
+    let event: EventFD?
+    init() { event = try? EventFD() }
+    func set(_ level: Bool) { if level { event?.signal() } }
 }
 
 extension VirtioFeatures {
