@@ -60,7 +60,7 @@ let package = Package(
             "Machine", "VMX",
             [
                 "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI",
-                "GuestBoot", "NetEngine", "VMXConfig", "VMXControl", "Virtio", "VMDK",
+                "GuestBoot", "BlockEngine", "NetEngine", "VMXConfig", "VMXControl", "Virtio", "VMDK",
             ]),
         target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "NetEngine"]),
 

@@ -14,12 +14,19 @@ struct MachineBuilder {
     private let directory: String
     private let loop: EventLoop
     private let deviceLoop: EventLoop
+    private let ioLoops: [EventLoop]
     private let log: MachineLog
+    private let ask: @Sendable (MachineQuestion) -> Void
 
+    /// - Parameters:
+    ///   - ioLoops: serve the queues of disks and network cards in turn.
+    ///   - ask: asks the administrator; called on `loop`.
     init(
         _ configuration: MachineConfiguration, _ directory: String, _ loop: EventLoop, _ deviceLoop: EventLoop,
-        _ log: MachineLog
+        _ ioLoops: [EventLoop], _ log: MachineLog, ask: @escaping @Sendable (MachineQuestion) -> Void
     ) {
+        self.ioLoops = ioLoops
+        self.ask = ask
         self.configuration = configuration
         self.directory = directory
         self.loop = loop
@@ -39,6 +46,8 @@ struct MachineBuilder {
             machine = try Machine(shape, loop: loop, deviceLoop: deviceLoop, log: log)
             devices = try DeviceManager(machine, log)
             try addSerialPorts(to: machine, devices)
+            for disk in configuration.disks { try devices.add(makeDisk(disk, in: machine)) }
+            for card in configuration.networkCards { try devices.add(makeCard(card, in: machine)) }
             try addVirtioDevices(to: machine, devices)
         } catch let failure as StartFailure {
             throw failure
@@ -75,6 +84,16 @@ struct MachineBuilder {
             try devices.add(
                 MachineDevice(name: name, summary: "serial port\(opened.summary)", release: opened.release))
         }
+    }
+
+    func makeDisk(_ disk: MachineConfiguration.Disk, in machine: Machine) throws(StartFailure) -> MachineDevice {
+        try DiskFactory(machine: machine, loops: ioLoops, configuration: configuration, log: log, ask: ask).make(disk)
+    }
+
+    func makeCard(
+        _ card: MachineConfiguration.NetworkCard, in machine: Machine
+    ) throws(StartFailure) -> MachineDevice {
+        try NetworkFactory(machine: machine, loops: ioLoops, uuid: configuration.uuid, log: log).make(card)
     }
 
     private func addVirtioDevices(to machine: Machine, _ devices: DeviceManager) throws {

@@ -30,6 +30,9 @@ public final class VMXProcess: @unchecked Sendable {
     private let log: MachineLog
     private let loop: EventLoop
     private let deviceLoop: EventLoop
+    private let ioLoops: [EventLoop]
+    private let builder: MachineBuilder
+    private let questions: QuestionDesk
     private let machine: Machine
     private let devices: DeviceManager
     private var control: ControlServer?
@@ -102,17 +105,33 @@ public final class VMXProcess: @unchecked Sendable {
             loop = try EventLoop(name: "vmx")
             deviceLoop = try EventLoop(name: "devices")
             try deviceLoop.start()
+            var ioLoops: [EventLoop] = []
+            for number in 0..<configuration.ioThreadCount {
+                let ioLoop = try EventLoop(name: "io-\(number)")
+                try ioLoop.start()
+                ioLoops.append(ioLoop)
+            }
+            self.ioLoops = ioLoops
             log = try MachineLog(directory: directory, alsoToStandardError: logToStandardError)
         } catch { throw StartFailure(.system, "\(error)") }
         log.info("Wafer vmx \(Version.text), process \(processIdentifier()), VM \"\(configuration.displayName)\"")
         log.info("Configuration file \(configuration.file)")
         for warning in configuration.warnings { log.warning("\(warning)") }
+        let asking = Asking()
+        builder = MachineBuilder(configuration, directory, loop, deviceLoop, ioLoops, log) { asking.desk?.ask($0) }
         do throws(StartFailure) {
-            (machine, devices) = try MachineBuilder(configuration, directory, loop, deviceLoop, log).build()
+            (machine, devices) = try builder.build()
+            questions = QuestionDesk(machine, log)
+            asking.desk = questions
         } catch {
             log.error("\(error)")
             throw error
         }
+    }
+
+    private final class Asking: @unchecked Sendable {
+        // @unchecked: set before the guest runs, then used on the machine's loop.
+        weak var desk: QuestionDesk?
     }
 
     private func runToEnd() -> ExitCode {
@@ -139,6 +158,7 @@ public final class VMXProcess: @unchecked Sendable {
         loop.run()
         control?.close()
         devices.close()
+        for ioLoop in ioLoops { ioLoop.stop() }
         deviceLoop.stop()
         log.info("Exit \(exitCode.rawValue)")
         return exitCode
@@ -192,10 +212,15 @@ public final class VMXProcess: @unchecked Sendable {
                 throw .init(.notSupported, "the guest does not listen to its power button (no ACPI system runs in it)")
             }
         case .statistics: return .statistics(statistics)
-        case .attach, .detach: throw .init(.notSupported, "hot-plug is not there yet")
-        case .answer: throw .init(.badState, "the VM asks nothing")
+        case .attach(let settings): try hotPlug.attach(settings)
+        case .detach(let device): try hotPlug.detach(device)
+        case .answer(let question, let choice): try questions.answer(question, choice)
         }
         return .done
+    }
+
+    private var hotPlug: HotPlug {
+        HotPlug(configuration: configuration, builder: builder, machine: machine, devices: devices)
     }
 
     private var status: MachineStatus {
@@ -205,7 +230,7 @@ public final class VMXProcess: @unchecked Sendable {
             process: UInt32(processIdentifier()), state: machine.state.rawValue,
             uptime: (monotonicNanoseconds() - started) / 1_000_000,
             memoryMegabytes: UInt32(configuration.memoryMegabytes), processors: UInt32(configuration.processorCount),
-            resets: UInt32(machine.resets), devices: devices.devices.map(\.status), question: nil)
+            resets: UInt32(machine.resets), devices: devices.devices.map(\.status), question: questions.current)
     }
 
     private var statistics: [ControlReply.Counter] {
