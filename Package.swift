@@ -99,7 +99,12 @@ let package = Package(
         .target(
             name: "VirtioTestSupport", dependencies: ["DeviceModel", "GuestMemory", "Linux", "Virtio"],
             path: "Tests/Support/VirtioTestSupport", swiftSettings: common),
-        tests("Virtio", ["DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork", "VirtioTestSupport"]),
+        tests(
+            "Virtio",
+            [
+                "BlockTestSupport", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
+                "VirtioTestSupport",
+            ]),
         tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
         tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
 

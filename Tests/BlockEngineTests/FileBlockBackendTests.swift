@@ -293,19 +293,48 @@ struct FileBlockBackendTests {
         }
     }
 
-    @Test("one writer excludes everyone else from a file; readers get along")
-    func locks() throws {
+    @Test("an extent that must not be written refuses writes, next to one that takes them")
+    func readOnlyExtent() throws {
         try withTemporaryDirectory { directory in
             let path = directory + "/disk.img"
-            try makeFile(path, count: 65536)
+            try makeFile(path, count: 65536, filledWith: 7)
+            let file = try BlockFile(opening: path, writable: true)
+            let disk = try FileDisk([
+                DiskExtent(count: 32768, source: .file(file, offset: 0)),
+                DiskExtent(count: 32768, source: .file(file, offset: 32768), isWritable: false),
+            ])
+            let buffer = BlockBuffer(count: 8192, filledWith: 1)
+            #expect(
+                try disk.run(
+                    buffer.request(.write, tag: 1, at: 28672, [0..<4096]),
+                    buffer.request(.write, tag: 2, at: 32768, [0..<4096]),
+                    BlockRequest(.writeZeroes, tag: 3, offset: 32768, count: 4096),
+                    buffer.request(.read, tag: 4, at: 32768, [4096..<8192])) == [.done, .readOnly, .readOnly, .done])
+            #expect(buffer[4096..<8192] == [UInt8](repeating: 7, count: 4096))
+            #expect(try contents(path, at: 32768, count: 32768) == [UInt8](repeating: 7, count: 32768))
+        }
+    }
+
+    @Test("a file that is open already can be opened anew, and its owner lives on")
+    func openedAnew() throws {
+        final class Owner: Sendable {}
+        try withTemporaryDirectory { directory in
+            let path = directory + "/disk.img"
+            try makeFile(path, count: 65536, filledWith: 7)
+            let descriptor = try Descriptor(opening: path, .readWrite)
+            weak var seen: Owner?
             do {
-                let writer = try BlockFile(opening: path, writable: true)
-                #expect(throws: SystemError.self) { try BlockFile(opening: path, writable: false) }
-                withExtendedLifetime(writer) {}
+                var owner: Owner? = Owner()
+                seen = owner
+                let file = try BlockFile(of: descriptor, name: path, writable: true, keeping: owner)
+                owner = nil
+                #expect(seen != nil)
+                let disk = try FileDisk([.whole(file)])
+                let buffer = BlockBuffer(count: 4096)
+                #expect(try disk.run(buffer.request(.read, tag: 1, at: 0, [0..<4096])) == [.done])
+                #expect(buffer[0..<4096] == [UInt8](repeating: 7, count: 4096))
             }
-            let readers = try [BlockFile(opening: path, writable: false), BlockFile(opening: path, writable: false)]
-            #expect(throws: SystemError.self) { try BlockFile(opening: path, writable: true) }
-            withExtendedLifetime(readers) {}
+            #expect(seen == nil)
         }
     }
 

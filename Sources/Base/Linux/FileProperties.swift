@@ -51,15 +51,6 @@ extension Descriptor {
     }
 }
 
-extension Descriptor {
-    /// Takes a lock on the open file (flock(2)) without waiting for one; it is held until the last descriptor for the
-    /// open file is closed.
-    public func lock(exclusive: Bool, _ subject: String) throws(SystemError) {
-        let raw = self.raw
-        try retrying("lock", subject) { flock(raw, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) }
-    }
-}
-
 extension SystemError {
     // Error numbers that callers outside this module tell apart or report.
 

@@ -45,21 +45,35 @@ public final class BlockFile: Sendable {
     /// Whether anything was written through the page cache.
     let hasCachedWrites: Atomic<Bool>
 
-    /// Opens a file or block device.
+    /// Keeps whatever else belongs to the file, such as its lock.
+    private let keeping: (any AnyObject & Sendable)?
+
+    /// Opens a file or block device by its path.
+    public convenience init(opening path: String, writable: Bool, cache: DiskCache = .direct) throws(SystemError) {
+        try self.init(path, name: path, writable: writable, cache: cache, keeping: nil)
+    }
+
+    /// Opens an open file anew, so that it can be used with the page cache and past it. Needs `/proc`.
     ///
-    /// - Parameter lock: refuse when somebody else has it open with a lock: a writer excludes all, readers exclude
-    ///   writers.
-    public init(
-        opening path: String, writable: Bool, cache: DiskCache = .direct, lock: Bool = true
+    /// - Parameters:
+    ///   - name: its path, for messages.
+    ///   - keeping: an object that lives as long as this one, such as the owner of the file's lock.
+    public convenience init(
+        of descriptor: borrowing Descriptor, name: String, writable: Bool, cache: DiskCache = .direct,
+        keeping: (any AnyObject & Sendable)?
+    ) throws(SystemError) {
+        try self.init(
+            "/proc/self/fd/\(descriptor.raw)", name: name, writable: writable, cache: cache, keeping: keeping)
+    }
+
+    private init(
+        _ path: String, name: String, writable: Bool, cache: DiskCache, keeping: (any AnyObject & Sendable)?
     ) throws(SystemError) {
         let mode: OpenMode = writable ? .readWrite : .readOnly
-        let cached = try Descriptor(opening: path, mode)
+        let cached = try Self.open(path, mode, name)
         let properties = try cached.properties()
-        guard properties.isBlockDevice || properties.isRegularFile else {
-            throw SystemError(number: SystemError.notADisk, operation: "open disk", subject: path)
-        }
-        if lock { try cached.lock(exclusive: writable, path) }
-        if cache == .direct, let direct = try Self.direct(path, mode) {
+        try Self.checkKind(properties, name)
+        if cache == .direct, let direct = try Self.openDirect(path, mode, name) {
             // What an earlier user left in the cache may be older than the disk.
             cached.dropCachedPages()
             (memoryMask, offsetMask) = Self.masks(properties)
@@ -74,7 +88,8 @@ public final class BlockFile: Sendable {
             unaligned = nil
             isDirect = false
         }
-        name = path
+        self.name = name
+        self.keeping = keeping
         size = properties.size
         isWritable = writable
         hasCachedWrites = Atomic(!isDirect)
@@ -89,9 +104,7 @@ public final class BlockFile: Sendable {
     ) throws(SystemError) {
         let properties = try main.properties()
         let mode = try main.openMode()
-        guard properties.isBlockDevice || properties.isRegularFile else {
-            throw SystemError(number: SystemError.notADisk, operation: "open disk", subject: name)
-        }
+        try Self.checkKind(properties, name)
         isDirect = mode.contains(.direct)
         (memoryMask, offsetMask) = isDirect ? Self.masks(properties) : (0, 0)
         if isDirect, let cached {
@@ -103,6 +116,7 @@ public final class BlockFile: Sendable {
         }
         self.main = main
         self.name = name
+        keeping = nil
         size = properties.size
         isWritable = mode.contains(.readWrite)
         hasCachedWrites = Atomic(!isDirect)
@@ -110,10 +124,27 @@ public final class BlockFile: Sendable {
         blockSize = properties.blockSize
     }
 
-    /// The file without page cache, or nil where the file system does not offer that.
-    private static func direct(_ path: String, _ mode: OpenMode) throws(SystemError) -> Descriptor? {
+    private static func checkKind(_ properties: FileProperties, _ name: String) throws(SystemError) {
+        guard properties.isBlockDevice || properties.isRegularFile else {
+            throw SystemError(number: SystemError.notADisk, operation: "open disk", subject: name)
+        }
+    }
+
+    /// Opens `path`, and calls it `name` in errors.
+    private static func open(_ path: String, _ mode: OpenMode, _ name: String) throws(SystemError) -> Descriptor {
         do throws(SystemError) {
-            return try Descriptor(opening: path, mode.union(.direct))
+            return try Descriptor(opening: path, mode)
+        } catch {
+            throw SystemError(number: error.number, operation: "open disk", subject: name)
+        }
+    }
+
+    /// The file without page cache, or nil where the file system does not offer that.
+    private static func openDirect(
+        _ path: String, _ mode: OpenMode, _ name: String
+    ) throws(SystemError) -> Descriptor? {
+        do throws(SystemError) {
+            return try open(path, mode.union(.direct), name)
         } catch {
             if error.number == SystemError.invalidArgument { return nil }
             throw error

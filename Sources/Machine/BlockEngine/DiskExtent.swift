@@ -11,10 +11,13 @@ public struct DiskExtent: Sendable {
     /// Length in bytes; a multiple of the disk's logical block.
     public var count: UInt64
     public var source: Source
+    /// Whether the guest may write here; extents of zeros cannot be written in any case.
+    public var isWritable: Bool
 
-    public init(count: UInt64, source: Source) {
+    public init(count: UInt64, source: Source, isWritable: Bool = true) {
         self.count = count
         self.source = source
+        self.isWritable = isWritable
     }
 
     /// All of a file. The last block may be incomplete in the file; what is missing reads as zeros.
@@ -52,7 +55,7 @@ public enum DiskLayoutError: Error, Equatable, Sendable, CustomStringConvertible
 
 /// The extents of a disk, checked and in the form that queues look them up in.
 struct DiskLayout: Sendable {
-    static let extentsMax = 4096
+    static let extentsMax = 8192
 
     /// One extent: `[start, end)` of the disk, in bytes.
     struct Entry: BitwiseCopyable, Sendable {
@@ -60,6 +63,7 @@ struct DiskLayout: Sendable {
         var end: UInt64
         /// Index into `files`, or -1 for zeros.
         var file: Int32
+        var isWritable: Bool
         /// Where the extent begins in the file.
         var fileOffset: UInt64
     }
@@ -80,7 +84,7 @@ struct DiskLayout: Sendable {
             let (end, overflow) = start.addingReportingOverflow(extent.count)
             guard !overflow, end <= UInt64(Int64.max) else { throw .tooLarge }
             guard extent.count > 0, extent.count & mask == 0 else { throw .unaligned(extent: index) }
-            var entry = Entry(start: start, end: end, file: -1, fileOffset: 0)
+            var entry = Entry(start: start, end: end, file: -1, isWritable: false, fileOffset: 0)
             if case .file(let file, let offset) = extent.source {
                 guard offset & 511 == 0 else { throw .unaligned(extent: index) }
                 let (needed, overflow) = offset.addingReportingOverflow(extent.count)
@@ -90,7 +94,8 @@ struct DiskLayout: Sendable {
                 guard needed <= available else {
                     throw .fileTooShort(name: file.name, size: file.size, needed: needed)
                 }
-                guard !writable || file.isWritable else { throw .fileReadOnly(name: file.name) }
+                entry.isWritable = writable && extent.isWritable
+                guard !entry.isWritable || file.isWritable else { throw .fileReadOnly(name: file.name) }
                 let known = files.firstIndex { $0 === file }
                 if known == nil { files.append(file) }
                 entry.file = Int32(known ?? files.count - 1)

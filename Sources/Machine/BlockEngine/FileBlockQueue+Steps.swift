@@ -91,11 +91,12 @@ extension FileBlockQueue {
         let entry = entry(at: position)
         // At most what one operation of the kernel moves.
         let piece = min(left, entry.end &- position, 0x7fff_f000)
+        let isWrite = unsafe slot.pointee.request.operation == .write
+        if isWrite && !entry.isWritable {
+            finish(index, .readOnly)
+            return .handedOn
+        }
         if entry.file < 0 {
-            if unsafe slot.pointee.request.operation == .write {
-                finish(index, .readOnly)
-                return .handedOn
-            }
             unsafe zeroFill(slot, piece)
             return .again
         }
@@ -110,7 +111,7 @@ extension FileBlockQueue {
                 finish(index, .failed)
                 return .handedOn
             }
-            if unsafe slot.pointee.request.operation == .write { file.noteCachedWrite() }
+            if isWrite { file.noteCachedWrite() }
             return unsafe prepareTransfer(index, slot, unaligned, piece)
         }
         let addresses = unsafe (slot.pointee.addressBits | UInt(bitPattern: slot.pointee.segmentDone)) & file.memoryMask
@@ -229,6 +230,10 @@ extension FileBlockQueue {
             return .handedOn
         }
         let file = unsafe files[Int(number)]
+        guard file.isWritable else {
+            unsafe slot.pointee.syncFile &+= 1
+            return .again
+        }
         if unsafe file.owner._withUnsafeGuaranteedRef({ $0.lostWrites.load(ordering: .relaxed) }) != 0 {
             finish(index, .failed)
             return .handedOn
@@ -253,7 +258,12 @@ extension FileBlockQueue {
         let position = unsafe slot.pointee.position
         let entry = entry(at: position)
         let piece = min(left, entry.end &- position)
-        guard entry.file >= 0 else {
+        guard entry.isWritable else {
+            // Nothing to free; and zeros are zeros already, but only those.
+            if request.operation == .writeZeroes && entry.file >= 0 {
+                finish(index, .readOnly)
+                return .handedOn
+            }
             unsafe slot.pointee.advance(piece)
             return .again
         }

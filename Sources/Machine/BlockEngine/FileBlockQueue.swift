@@ -18,6 +18,7 @@ import Synchronization
         var memoryMask: UInt
         var offsetMask: UInt64
         var size: UInt64
+        var isWritable: Bool
         /// What fallocate on a device wants its range to be made of; 1 for files.
         var allocationBlock: UInt64
 
@@ -158,6 +159,7 @@ import Synchronization
                 owner: .passUnretained(file), main: isRegistered ? .registered(2 * index) : .descriptor(file.main.raw),
                 unaligned: unaligned.map { isRegistered ? .registered(2 * index + 1) : .descriptor($0) },
                 memoryMask: file.memoryMask, offsetMask: file.offsetMask, size: file.size,
+                isWritable: file.isWritable,
                 allocationBlock: file.isBlockDevice ? UInt64(max(file.blockSize, 1)) : 1)
         }
     }

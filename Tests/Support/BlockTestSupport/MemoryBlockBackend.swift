@@ -14,6 +14,8 @@ public final class MemoryBlockBackend: BlockBackend, @unchecked Sendable {
         case end(BlockStatus)
         /// Keep it in flight until `releaseHeld`.
         case hold
+        /// Keep it in flight as if it waited for an answer: over a suspension, until `releaseStalled`.
+        case stall
     }
 
     private struct CachedWrite {
@@ -125,8 +127,19 @@ public final class MemoryBlockBackend: BlockBackend, @unchecked Sendable {
 
     private func remember(_ range: Range<Int>, _ options: BlockOptions) {
         guard modelsCache else { return }
-        cached.append(CachedWrite(offset: range.lowerBound, bytes: Array(bytes[range])))
-        if options.contains(.durable) { stable.replaceSubrange(range, with: bytes[range]) }
+        guard options.contains(.durable) else {
+            cached.append(CachedWrite(offset: range.lowerBound, bytes: Array(bytes[range])))
+            return
+        }
+        stable.replaceSubrange(range, with: bytes[range])
+        // What is stable now cannot be undone by what was cached before.
+        for index in cached.indices {
+            let start = cached[index].offset
+            let overlap = range.clamped(to: start..<start + cached[index].bytes.count)
+            guard !overlap.isEmpty else { continue }
+            cached[index].bytes.replaceSubrange(
+                overlap.lowerBound - start..<overlap.upperBound - start, with: bytes[overlap])
+        }
     }
 
     private func settleCache() {
@@ -144,6 +157,7 @@ public final class MemoryBlockQueue: BlockQueue {
     private unowned(unsafe) var client: BlockClient?
     private var pending: [BlockRequest] = []
     private var held: [BlockRequest] = []
+    private var stalled: [BlockRequest] = []
     private var isCommitting = false
     public private(set) var isSuspended = true
     public private(set) var isClosed = false
@@ -160,7 +174,7 @@ public final class MemoryBlockQueue: BlockQueue {
 
     public func submit(_ request: BlockRequest) -> Bool {
         precondition(!isSuspended && !isClosed, "a request to a suspended queue")
-        if pending.count + held.count >= depth { return false }
+        if pending.count + held.count + stalled.count >= depth { return false }
         pending.append(request)
         return true
     }
@@ -178,6 +192,7 @@ public final class MemoryBlockQueue: BlockQueue {
                 index += 1
                 switch backend.verdict?(request) ?? .carryOut {
                 case .hold: held.append(request)
+                case .stall: stalled.append(request)
                 case .end(let status): deliver(request, status, &delivered)
                 case .carryOut: deliver(request, backend.carryOut(request), &delivered)
                 }
@@ -207,13 +222,23 @@ public final class MemoryBlockQueue: BlockQueue {
         commit()
     }
 
+    /// How many requests wait for an answer.
+    public var stalledCount: Int { stalled.count }
+
+    /// Carries out what waited for an answer.
+    public func releaseStalled() {
+        held += stalled
+        stalled = []
+        releaseHeld()
+    }
+
     public func suspend() -> Int {
         releaseHeld()
         isSuspended = true
-        return 0
+        return stalled.count
     }
 
-    public func abandonWaiting() {}
+    public func abandonWaiting() { stalled = [] }
 
     public func close() {
         isClosed = true
