@@ -81,38 +81,6 @@ final class FedDevice {
     }
 }
 
-/// Ring work without a device.
-func ringPaths() throws -> [HotPath] {
-    let memory = try GuestMemory(count: 4 << 20)
-    let heap = GuestHeap(memory)
-    var ring = FeedRing(heap, size: 256) { _ in
-        [Buffer(heap.allocate(16), 16, writable: false), Buffer(heap.allocate(512), 512, writable: true)]
-    }
-    let queue = VirtQueue(index: 0, sizeMax: 256, ram: memory.ram)
-    var layout = VirtQueueLayout()
-    layout.size = UInt16(ring.places.size)
-    (layout.descriptors, layout.driver, layout.device) = (
-        ring.places.descriptors, ring.places.driver, ring.places.device
-    )
-    try queue.configure(layout, features: .version1)
-    return [
-        HotPath("ring: take and give back, 16 at a time", operations: 100_000) { count in
-            var chain = DescriptorChain(memory.ram)
-            var left = count
-            while left > 0 {
-                ring.offer(min(16, left))
-                repeat {
-                    queue.disableNotifications()
-                    while queue.next(into: &chain) == .chain { queue.push(chain, written: 0) }
-                    queue.publish()
-                    _ = queue.shouldNotify()
-                } while queue.enableNotifications()
-                left -= ring.collect()
-            }
-        }
-    ]
-}
-
 /// The far end of a packet socket, with a buffer of its own.
 private final class PacketPeer {
     private let socket: Descriptor
@@ -133,15 +101,6 @@ private final class PacketPeer {
         var piece = IOVector(base: buffer, count: 12 + count)
         _ = writeRecord(socket.raw, &piece, 1)
     }
-}
-
-/// The entropy device.
-func entropyPaths() throws -> [HotPath] {
-    let memory = try GuestMemory(count: 1 << 20)
-    let fed = try FedDevice(
-        memory, try VirtioRNG(ram: memory.ram, loop: nil), loop: nil, [.eventIndex], size: 64,
-        queues: [{ heap, _ in [Buffer(heap.allocate(64), 64, writable: true)] }])
-    return [HotPath("virtio-rng: 64 bytes", operations: 20_000) { fed.run(0, $0, batch: 4) }]
 }
 
 /// A network card on a packet socket, and the socket's other end.
@@ -201,4 +160,4 @@ func netThreadPaths() throws -> [HotPath] {
 }
 
 /// All of them, in the order of the table. Each makes its devices when its turn comes.
-let allPaths: [@Sendable () throws -> [HotPath]] = [busPaths, ringPaths, entropyPaths, netPaths, netThreadPaths]
+let allPaths: [@Sendable () throws -> [HotPath]] = [busPaths, ringPaths, smallDevicePaths, netPaths, netThreadPaths]

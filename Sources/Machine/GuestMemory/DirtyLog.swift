@@ -1,10 +1,10 @@
-import Synchronization
+public import Synchronization
 
 /// Which pages the host itself wrote since the last look. A trivial handle; `GuestMemory` owns the bits.
-@safe struct DirtyLog: BitwiseCopyable, @unchecked Sendable {
+@safe @usableFromInline struct DirtyLog: BitwiseCopyable, @unchecked Sendable {
     // @unchecked: the bits and the switch are atomics.
 
-    private let tracking: UnsafeMutablePointer<Atomic<Bool>>
+    @usableFromInline let tracking: UnsafeMutablePointer<Atomic<Bool>>
     private let words: UnsafeMutablePointer<Atomic<UInt64>>
     let wordCount: Int
 
@@ -25,7 +25,7 @@ import Synchronization
         unsafe words.deallocate()
     }
 
-    var isTracking: Bool { unsafe tracking.pointee.load(ordering: .relaxed) }
+    @inlinable var isTracking: Bool { unsafe tracking.pointee.load(ordering: .relaxed) }
 
     func setTracking(_ on: Bool) {
         unsafe tracking.pointee.store(on, ordering: .sequentiallyConsistent)

@@ -37,7 +37,7 @@ public struct GuestMemoryError: Error, Equatable, Sendable, CustomStringConverti
 
     @usableFromInline var regions: InlineArray<4, Region>
     /// One bit a page of 4 KiB, counted over the regions in order.
-    var dirtyLog: DirtyLog
+    @usableFromInline var dirtyLog: DirtyLog
 
     init(regions: [(start: GuestAddress, count: Int, host: UnsafeMutableRawPointer)], dirtyLog: DirtyLog) {
         precondition(unsafe regions.count <= Self.regionsMax, "too many RAM regions")
@@ -131,7 +131,7 @@ public struct GuestMemoryError: Error, Equatable, Sendable, CustomStringConverti
     }
 
     /// Whether host writes are being noted; nothing needs to be marked otherwise.
-    public var isTracking: Bool { dirtyLog.isTracking }
+    @inlinable public var isTracking: Bool { dirtyLog.isTracking }
 
     @usableFromInline func markDirtySlow(_ address: GuestAddress, count: Int) {
         guard count > 0 else { return }

@@ -1,9 +1,10 @@
 import GuestMemory
 import Linux
+import Synchronization
 
 /// A queue of the balloon, which of them it is depends on the features.
 final class BalloonQueue: VirtioQueue, @unchecked Sendable {
-    // @unchecked: `balloon` is set once, `role` while the queue stands still; the rest belongs to the loop.
+    // @unchecked: `role` and `knowsPoison` are set while the queue stands still; the rest belongs to the loop.
 
     enum Role {
         case none, inflate, deflate, statistics, reporting
@@ -17,12 +18,15 @@ final class BalloonQueue: VirtioQueue, @unchecked Sendable {
     static let statisticsMax = 64
 
     var role = Role.none
-    weak var balloon: VirtioBalloon?
+    /// Whether the guest tells what it fills free pages with.
+    var knowsPoison = false
+    private let shared: BalloonState
     private var chain: DescriptorChain
     /// The statistics request that waits for the host to ask again.
     private var held: ChainHead?
 
-    init(index: Int, ram: GuestRAM, loop: EventLoop?) throws(SystemError) {
+    init(index: Int, ram: GuestRAM, loop: EventLoop?, shared: BalloonState) throws(SystemError) {
+        self.shared = shared
         chain = DescriptorChain(ram)
         try super.init(index: index, sizeMax: 128, ram: ram, loop: loop)
     }
@@ -82,15 +86,16 @@ final class BalloonQueue: VirtioQueue, @unchecked Sendable {
     }
 
     private func discard(_ run: Range<UInt64>) {
-        if !run.isEmpty { balloon?.discard(run.lowerBound << 12, count: run.count << 12) }
+        if !run.isEmpty { shared.discard(run.lowerBound << 12, count: run.count << 12) }
     }
 
     /// The request's own buffers are the free pages.
     private func discardReported() {
-        guard let balloon, balloon.mayDiscardReported else { return }
+        // A guest that looks for its poison in free pages may not find zeros there.
+        if knowsPoison, shared.values.withLock({ $0.poison != 0 }) { return }
         var index = 0
         while let address = chain.writableAddress(index) {
-            balloon.discard(address, count: unsafe chain.writable[index].count)
+            shared.discard(address, count: unsafe chain.writable[index].count)
             index += 1
         }
     }
@@ -106,7 +111,7 @@ final class BalloonQueue: VirtioQueue, @unchecked Sendable {
             else { break }
             statistics.set(tag, value)
         }
-        if chain.readableCount >= 10 { balloon?.setStatistics(statistics) }
+        if chain.readableCount >= 10 { shared.values.withLock { $0.statistics = statistics } }
         // One is held; a guest that offers more gets the former back.
         if let held { ring.push(held, written: 0) }
         held = chain.head

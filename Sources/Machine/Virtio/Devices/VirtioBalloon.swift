@@ -51,53 +51,42 @@ public final class VirtioBalloon: VirtioDevice, @unchecked Sendable {
         static let poison = 12
     }
 
-    private struct State {
-        /// How many pages of 4 KiB the guest should give.
-        var target: UInt32 = 0
-        /// How many it says it has given.
-        var actual: UInt32 = 0
-        /// What the guest fills free pages with.
-        var poison: UInt32 = 0
-        var statistics = BalloonStatistics()
-    }
-
-    private let state = Mutex(State())
-    private let memory: GuestMemory
+    private let shared: BalloonState
     private let pages: [BalloonQueue]
-    private let reclaimed = Atomic<UInt64>(0)
 
     /// - Parameter deflatesOnOutOfMemory: let the guest take pages back on its own when it runs short.
     public init(_ memory: GuestMemory, loop: EventLoop?, deflatesOnOutOfMemory: Bool = true) throws(SystemError) {
-        self.memory = memory
+        shared = BalloonState(memory)
         var features: VirtioFeatures = [Feature.statistics, Feature.pagePoison, Feature.pageReporting]
         if deflatesOnOutOfMemory { features.insert(Feature.deflateOnOutOfMemory) }
         var queues: [BalloonQueue] = []
-        for index in 0..<4 { queues.append(try BalloonQueue(index: index, ram: memory.ram, loop: loop)) }
+        for index in 0..<4 {
+            queues.append(try BalloonQueue(index: index, ram: memory.ram, loop: loop, shared: shared))
+        }
         pages = queues
         super.init(.balloon, features: features, queues: queues)
-        for queue in queues { queue.balloon = self }
     }
 
     // MARK: The host's side (from any thread)
 
     /// How many bytes the guest should give back.
     public var target: Int {
-        get { state.withLock { Int($0.target) << 12 } }
+        get { shared.values.withLock { Int($0.target) << 12 } }
         set {
             let pages = UInt32(clamping: max(newValue, 0) >> 12)
-            if state.withLock({ $0.target == pages }) { return }
-            updateConfiguration { state.withLock { $0.target = pages } }
+            if shared.values.withLock({ $0.target == pages }) { return }
+            updateConfiguration { shared.values.withLock { $0.target = pages } }
         }
     }
 
     /// How many bytes the guest says it has given back.
-    public var actual: Int { state.withLock { Int($0.actual) << 12 } }
+    public var actual: Int { shared.values.withLock { Int($0.actual) << 12 } }
 
     /// What the guest said last about its memory.
-    public var statistics: BalloonStatistics { state.withLock { $0.statistics } }
+    public var statistics: BalloonStatistics { shared.values.withLock { $0.statistics } }
 
     /// Bytes given back to the host so far, counting a page again each time it is given.
-    public var reclaimedBytes: UInt64 { reclaimed.load(ordering: .relaxed) }
+    public var reclaimedBytes: UInt64 { shared.reclaimed.load(ordering: .relaxed) }
 
     /// Asks the guest for new statistics; they appear in `statistics` when it answers.
     public func requestStatistics() {
@@ -108,9 +97,9 @@ public final class VirtioBalloon: VirtioDevice, @unchecked Sendable {
 
     public override func readConfiguration(_ offset: Int, width: Int) -> UInt64 {
         // num_pages u32, actual u32, free_page_hint_cmd_id u32, poison_val u32.
-        let state = state.withLock { $0 }
+        let values = shared.values.withLock { $0 }
         var bytes: [UInt8] = []
-        for word in [state.target, state.actual, 0, state.poison] {
+        for word in [values.target, values.actual, 0, values.poison] {
             for byte in 0..<4 { bytes.append(UInt8(truncatingIfNeeded: word >> (8 * UInt32(byte)))) }
         }
         return Self.read(bytes, offset, width: width)
@@ -119,9 +108,9 @@ public final class VirtioBalloon: VirtioDevice, @unchecked Sendable {
     public override func writeConfiguration(_ offset: Int, width: Int, value: UInt64) {
         guard width == 4 else { return }
         let word = UInt32(truncatingIfNeeded: value)
-        state.withLock { state in
-            if offset == Field.actual { state.actual = word }
-            if offset == Field.poison { state.poison = word }
+        shared.values.withLock { values in
+            if offset == Field.actual { values.actual = word }
+            if offset == Field.poison { values.poison = word }
         }
     }
 
@@ -130,29 +119,41 @@ public final class VirtioBalloon: VirtioDevice, @unchecked Sendable {
         var roles: [BalloonQueue.Role] = [.inflate, .deflate]
         if features.contains(Feature.statistics) { roles.append(.statistics) }
         if features.contains(Feature.pageReporting) { roles.append(.reporting) }
-        for (index, queue) in pages.enumerated() { queue.role = index < roles.count ? roles[index] : .none }
+        for (index, queue) in pages.enumerated() {
+            queue.role = index < roles.count ? roles[index] : .none
+            queue.knowsPoison = features.contains(Feature.pagePoison)
+        }
     }
 
     public override func reset() {
-        state.withLock { state in
-            state.actual = 0
-            state.poison = 0
-            state.statistics = BalloonStatistics()
+        shared.values.withLock { values in
+            values.actual = 0
+            values.poison = 0
+            values.statistics = BalloonStatistics()
         }
         for queue in pages { queue.role = .none }
     }
+}
 
-    // MARK: For the queues
+/// What the device and its queues share.
+final class BalloonState: Sendable {
+    struct Values {
+        /// How many pages of 4 KiB the guest should give.
+        var target: UInt32 = 0
+        /// How many it says it has given.
+        var actual: UInt32 = 0
+        /// What the guest fills free pages with.
+        var poison: UInt32 = 0
+        var statistics = BalloonStatistics()
+    }
+
+    let values = Mutex(Values())
+    let reclaimed = Atomic<UInt64>(0)
+    private let memory: GuestMemory
+
+    init(_ memory: GuestMemory) { self.memory = memory }
 
     func discard(_ address: GuestAddress, count: Int) {
         reclaimed.add(UInt64(memory.discard(address, count: count)), ordering: .relaxed)
     }
-
-    /// Whether reported pages may read as zeros from now on. A guest that checks free pages for its poison may not lose
-    /// it.
-    var mayDiscardReported: Bool {
-        !negotiated.contains(Feature.pagePoison) || state.withLock { $0.poison == 0 }
-    }
-
-    func setStatistics(_ statistics: BalloonStatistics) { state.withLock { $0.statistics = statistics } }
 }

@@ -33,8 +33,8 @@ extension VirtQueue {
     func nextPacked(into chain: inout DescriptorChain) -> PopResult {
         guard hasNextPacked else { return .empty }
         // Entries that are out cannot be offered again: no lap is taken.
-        let room = UInt32(layout.size) &- min(taken, UInt32(layout.size))
-        guard room > 0 else { return broken(.tooManyAvailable(layout.size)) }
+        let room = UInt32(places.size) &- min(taken, UInt32(places.size))
+        guard room > 0 else { return broken(.tooManyAvailable(places.size)) }
         var slot = position.available
         var slots: UInt16 = 0
         while true {
@@ -43,7 +43,7 @@ extension VirtQueue {
             let flags = descriptor.packedFlags
             slots &+= 1
             slot &+= 1
-            if slot == layout.size { slot = 0 }
+            if slot == places.size { slot = 0 }
             // The id of a chain stands in its last descriptor.
             chain.head.id = descriptor.packedIdentifier
             if flags & RingDescriptor.Flags.indirect != 0 {
@@ -64,7 +64,7 @@ extension VirtQueue {
     }
 
     private func broken(_ fault: VirtQueueFault) -> PopResult {
-        self.fault = fault
+        breakDown(fault)
         return .broken
     }
 
@@ -86,7 +86,7 @@ extension VirtQueue {
 
     func putBackPacked(_ head: ChainHead) {
         if position.available < head.slots {
-            position.available &+= layout.size
+            position.available &+= places.size
             position.availableWrap.toggle()
         }
         position.available &-= head.slots
@@ -107,10 +107,10 @@ extension VirtQueue {
             heldSlot = slot
             heldFlags = flags
         }
-        ram.markDirty(layout.descriptors &+ 16 &* UInt64(slot), count: 16)
+        ram.markDirty(places.descriptors &+ 16 &* UInt64(slot), count: 16)
         position.used &+= head.slots
-        if position.used >= layout.size {
-            position.used &-= layout.size
+        if position.used >= places.size {
+            position.used &-= places.size
             position.usedWrap.toggle()
         }
         unnotified &+= UInt32(head.slots)
@@ -121,7 +121,7 @@ extension VirtQueue {
         holdsFlags = false
         // Releasing: the driver that sees these flags sees the rest of the batch and the data.
         unsafe flagsWord(heldSlot).pointee.store(heldFlags, ordering: .releasing)
-        ram.markDirty(layout.descriptors &+ 16 &* UInt64(heldSlot), count: 16)
+        ram.markDirty(places.descriptors &+ 16 &* UInt64(heldSlot), count: 16)
     }
 
     func wantsInterruptPacked() -> Bool {
@@ -132,7 +132,7 @@ extension VirtQueue {
             let word = unsafe Self.word(driver, 0).pointee.load(ordering: .relaxed)
             var event = word & ~Event.wrap
             // An offset of the lap before counts from where that lap began.
-            if (word & Event.wrap != 0) != position.usedWrap { event &-= layout.size }
+            if (word & Event.wrap != 0) != position.usedWrap { event &-= places.size }
             return passed(event, new: position.used)
         default: return true
         }

@@ -13,7 +13,7 @@ extension VirtQueue {
         static let noNotify: UInt16 = 1
     }
 
-    private var mask: UInt16 { layout.size &- 1 }
+    private var mask: UInt16 { places.size &- 1 }
 
     /// Reads the driver's index if the one seen last is used up.
     ///
@@ -32,7 +32,7 @@ extension VirtQueue {
         guard refresh() else { return .empty }
         // Whatever is offered and what is still out together fit into the ring, or the driver has lost its way.
         let offered = availableSeen &- position.available
-        guard UInt32(offered) &+ taken <= UInt32(layout.size) else { return broken(.tooManyAvailable(offered)) }
+        guard UInt32(offered) &+ taken <= UInt32(places.size) else { return broken(.tooManyAvailable(offered)) }
         let slot = Int(position.available & mask)
         let head = unsafe Self.word(driver, 4 &+ 2 &* slot).pointee.load(ordering: .relaxed)
         if let fault = walk(from: head, into: &chain) { return broken(fault) }
@@ -44,7 +44,7 @@ extension VirtQueue {
     }
 
     private func broken(_ fault: VirtQueueFault) -> PopResult {
-        self.fault = fault
+        breakDown(fault)
         return .broken
     }
 
@@ -52,8 +52,8 @@ extension VirtQueue {
     private func walk(from head: UInt16, into chain: inout DescriptorChain) -> VirtQueueFault? {
         var index = head
         // No chain has more entries than the table; one that has goes in circles.
-        for _ in 0..<layout.size {
-            guard index < layout.size else { return .descriptorIndex(index) }
+        for _ in 0..<places.size {
+            guard index < places.size else { return .descriptorIndex(index) }
             let descriptor = unsafe RingDescriptor(descriptors, Int(index))
             let flags = descriptor.splitFlags
             if flags & RingDescriptor.Flags.indirect != 0 { return walkIndirect(descriptor, into: &chain) }
@@ -104,7 +104,7 @@ extension VirtQueue {
         guard usesEventIndex else {
             return unsafe Self.word(driver, 0).pointee.load(ordering: .relaxed) & Flag.noInterrupt == 0
         }
-        let event = unsafe Self.word(driver, 4 &+ 2 &* Int(layout.size)).pointee.load(ordering: .relaxed)
+        let event = unsafe Self.word(driver, 4 &+ 2 &* Int(places.size)).pointee.load(ordering: .relaxed)
         return passed(event, new: position.used)
     }
 
@@ -115,7 +115,7 @@ extension VirtQueue {
 
     func enableSplit() {
         if usesEventIndex {
-            let offset = 4 &+ 8 &* Int(layout.size)
+            let offset = 4 &+ 8 &* Int(places.size)
             unsafe Self.word(device, offset).pointee.store(position.available, ordering: .relaxed)
             markDevice(offset, 2)
         } else {

@@ -61,12 +61,18 @@ public enum PopResult: Sendable, BitwiseCopyable {
     public let sizeMax: UInt16
 
     /// Why the queue is broken; nil if it is not.
-    public internal(set) var fault: VirtQueueFault?
+    public var fault: VirtQueueFault? { failure }
     /// Whether the driver has set it up.
-    public private(set) var isConfigured = false
-    public private(set) var layout = VirtQueueLayout()
+    public var isConfigured: Bool { isSetUp }
+    public var layout: VirtQueueLayout { places }
 
     let ram: GuestRAM
+    // Stored properties are internal: of public ones, the compiler would guard every access against overlaps at run time.
+    var failure: VirtQueueFault?
+    private var isSetUp = false
+    /// Set up and not broken.
+    var isUsable = false
+    private(set) var places = VirtQueueLayout()
     private(set) var usesEventIndex = false
     private(set) var allowsIndirect = false
     private(set) var isPacked = false
@@ -131,14 +137,15 @@ public enum PopResult: Sendable, BitwiseCopyable {
             unsafe driver = try part(layout.driver, count: 6 + 2 * size, alignment: 2)
             unsafe device = try part(layout.device, count: 6 + 8 * size, alignment: 4)
         }
-        self.layout = layout
+        places = layout
         isPacked = packed
         usesEventIndex = features.contains(.eventIndex)
         allowsIndirect = features.contains(.indirectDescriptors)
         self.position = position ?? VirtQueuePosition()
         availableSeen = self.position.available
         notifyAlways = position != nil
-        isConfigured = true
+        isSetUp = true
+        isUsable = true
         if position != nil { restoreTaken() }
     }
 
@@ -153,7 +160,7 @@ public enum PopResult: Sendable, BitwiseCopyable {
 
     /// What was taken and not given back at the time of saving. A position from a damaged file is made to fit.
     private func restoreTaken() {
-        let size = UInt32(layout.size)
+        let size = UInt32(places.size)
         if isPacked {
             let lead = UInt32(position.available) &+ (position.availableWrap == position.usedWrap ? 0 : size)
             guard UInt32(position.available) < size, UInt32(position.used) < size, lead >= UInt32(position.used),
@@ -174,8 +181,9 @@ public enum PopResult: Sendable, BitwiseCopyable {
 
     /// Forgets the ring.
     public func unconfigure() {
-        isConfigured = false
-        fault = nil
+        isSetUp = false
+        isUsable = false
+        failure = nil
         position = VirtQueuePosition()
         taken = 0
         unnotified = 0
@@ -196,14 +204,14 @@ public enum PopResult: Sendable, BitwiseCopyable {
 
     /// Takes the next chain.
     public func next(into chain: inout DescriptorChain) -> PopResult {
-        guard isConfigured, fault == nil else { return fault == nil ? .empty : .broken }
+        guard isUsable else { return failure == nil ? .empty : .broken }
         chain.clear()
         return isPacked ? nextPacked(into: &chain) : nextSplit(into: &chain)
     }
 
     /// Puts the chain taken last back, as if it had not been taken. Several: in reverse order.
     public func putBack(_ head: ChainHead) {
-        guard isConfigured, fault == nil, taken >= UInt32(head.slots) else { return }
+        guard isUsable, taken >= UInt32(head.slots) else { return }
         taken &-= UInt32(head.slots)
         if isPacked { putBackPacked(head) } else { position.available &-= 1 }
     }
@@ -219,20 +227,20 @@ public enum PopResult: Sendable, BitwiseCopyable {
 
     /// Gives a chain back whose buffers were marked dirty already, or not written.
     public func push(_ head: ChainHead, written: UInt32) {
-        guard isConfigured, fault == nil, taken >= UInt32(head.slots) else { return }
+        guard isUsable, taken >= UInt32(head.slots) else { return }
         taken &-= UInt32(head.slots)
         if isPacked { pushPacked(head, written) } else { pushSplit(head, written) }
     }
 
     /// Lets the driver see everything pushed so far.
     public func publish() {
-        guard isConfigured, fault == nil else { return }
+        guard isUsable else { return }
         if isPacked { publishPacked() } else { publishSplit() }
     }
 
     /// Whether the driver wants an interrupt for what was published since the last call. Ask once a batch.
     public func shouldNotify() -> Bool {
-        guard isConfigured, fault == nil, unnotified > 0 || notifyAlways else { return false }
+        guard isUsable, unnotified > 0 || notifyAlways else { return false }
         // What was published must be visible before the driver's wish is read, or both sides could wait for each other.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         let wanted = isPacked ? wantsInterruptPacked() : wantsInterruptSplit()
@@ -246,7 +254,7 @@ public enum PopResult: Sendable, BitwiseCopyable {
     ///
     /// - Returns: true if there is a chain already: take it, the doorbell may not ring for it.
     public func enableNotifications() -> Bool {
-        guard isConfigured, fault == nil else { return false }
+        guard isUsable else { return false }
         if isPacked { enablePacked() } else { enableSplit() }
         // The wish must be visible before looking again; the driver does the opposite order.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
@@ -255,18 +263,21 @@ public enum PopResult: Sendable, BitwiseCopyable {
 
     /// Tells the driver that ringing the doorbell is not needed. Only a hint.
     public func disableNotifications() {
-        guard isConfigured, fault == nil else { return }
+        guard isUsable else { return }
         if isPacked { disablePacked() } else { disableSplit() }
     }
 
     /// Whether `next` would find something.
     public var hasNext: Bool {
-        guard isConfigured, fault == nil else { return false }
+        guard isUsable else { return false }
         return isPacked ? hasNextPacked : hasNextSplit
     }
 
     /// Breaks the queue: the request just taken cannot be answered in any sensible way.
-    public func breakDown(_ fault: VirtQueueFault) { self.fault = fault }
+    public func breakDown(_ fault: VirtQueueFault) {
+        failure = fault
+        isUsable = false
+    }
 
     // MARK: Shared words
 
@@ -278,6 +289,6 @@ public enum PopResult: Sendable, BitwiseCopyable {
 
     @inline(__always)
     func markDevice(_ offset: Int, _ count: Int) {
-        ram.markDirty(layout.device &+ UInt64(truncatingIfNeeded: offset), count: count)
+        ram.markDirty(places.device &+ UInt64(truncatingIfNeeded: offset), count: count)
     }
 }
