@@ -60,7 +60,7 @@ let package = Package(
             "Machine", "VMX",
             [
                 "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI",
-                "GuestBoot", "BlockEngine", "NetEngine", "VMXConfig", "VMXControl", "Virtio", "VMDK",
+                "GuestBoot", "SMBIOS", "BlockEngine", "NetEngine", "VMXConfig", "VMXControl", "Virtio", "VMDK",
             ]),
         target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "NetEngine"]),
 

@@ -17,11 +17,16 @@ final class DeviceManager: @unchecked Sendable {
         self.log = log
         let power = machine.power
         let loop = machine.loop
+        let pci = machine.pci
         let ejected = Ejected()
         hotplug = PCIHotplugRegisters(
             slots: PCIRoot.slots.map { UInt8($0) },
             raiseEvent: { power.raiseEvent(PCIHotplugRegisters.event) },
-            eject: { slot in loop.perform { ejected.manager?.eject(slot) } })
+            eject: { slot in
+                // The slot is empty when the guest's method returns; what was in it is closed on the loop.
+                let function = pci.unplug(PCIAddress(device: UInt8(truncatingIfNeeded: slot)))
+                if function != nil { loop.perform { ejected.manager?.ejected(slot) } }
+            })
         try machine.ports.map(hotplug, at: PCIHotplugRegisters.port, count: PCIHotplugRegisters.portCount)
         machine.resettable.append { [hotplug] in hotplug.reset() }
         ejected.manager = self
@@ -57,10 +62,9 @@ final class DeviceManager: @unchecked Sendable {
         return true
     }
 
-    private func eject(_ slot: Int) {
+    private func ejected(_ slot: Int) {
         guard let index = devices.firstIndex(where: { $0.address.map { Int($0.device) } == slot }) else { return }
         let device = devices.remove(at: index)
-        if let address = device.address { machine.pci.unplug(address) }
         device.function?.close()
         device.release()
         log.info("Device \(device.name): the guest let go of it")

@@ -3,6 +3,7 @@ import Chipset
 import GuestBoot
 import GuestMemory
 import KVM
+import SMBIOS
 import VMXConfig
 
 /// Starts a kernel without firmware, as `wafer.kernel` and its companions say.
@@ -10,12 +11,17 @@ struct DirectBoot {
     /// Where the ACPI tables lie: where systems look for them, in the legacy BIOS area.
     static let tablesAddress: GuestAddress = 0xe_0000
 
+    /// Where the SMBIOS entry point and its structures lie: where systems look for them.
+    static let smbiosAddress: GuestAddress = 0xf_0000
+
     private let plan: BootPlan
     private let tables: PlacedACPITables
+    private let smbios: PlacedSMBIOSTables
 
     /// Opens kernel and initial RAM disk and plans where everything goes.
     init(
-        _ boot: MachineConfiguration.DirectBoot, _ tables: PlacedACPITables, memory: GuestMemory
+        _ boot: MachineConfiguration.DirectBoot, _ tables: PlacedACPITables, _ smbios: PlacedSMBIOSTables,
+        memory: GuestMemory
     ) throws(GuestBootError) {
         var parameters = BootParameters(ram: memory.regions)
         parameters.commandLine = boot.commandLine
@@ -25,12 +31,16 @@ struct DirectBoot {
         if let path = boot.initrd { initrd = try FileImage(path) } else { initrd = nil }
         plan = try BootPlan(kernel: try FileImage(boot.kernel), initrd: initrd, parameters)
         self.tables = tables
+        self.smbios = smbios
     }
 
     /// Fills guest memory and brings the first vCPU to the kernel's entry.
     func load(_ machine: Machine, _ vcpu: VirtualCPU) throws {
         try plan.load(into: machine.memory.ram, isFresh: machine.resets == 0)
         try machine.memory.ram.write(tables.bytes, at: tables.address)
+        try machine.memory.ram.write(smbios.bytes, at: smbios.address)
+        // Firmware would set the memory types on every processor; systems complain when they differ.
+        for thread in machine.vcpus { try thread.vcpu.prepareMemoryTypes() }
         let registers = plan.registers
         try vcpu.apply(
             KVM.BootRegisters(

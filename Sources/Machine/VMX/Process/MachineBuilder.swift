@@ -5,6 +5,7 @@ import GuestBoot
 import GuestMemory
 import KVM
 import Linux
+import SMBIOS
 import VMXConfig
 import VMXControl
 
@@ -53,8 +54,9 @@ struct MachineBuilder {
             throw failure
         } catch { throw StartFailure(.system, "\(error)") }
         let tables = try acpiTables(machine)
+        let smbios = try smbiosTables(machine)
         do throws(GuestBootError) {
-            let boot = try DirectBoot(directBoot, tables, memory: machine.memory)
+            let boot = try DirectBoot(directBoot, tables, smbios, memory: machine.memory)
             machine.boot = { machine, vcpu in try boot.load(machine, vcpu) }
         } catch { throw StartFailure(.configuration, "\(configuration.file): \(error)") }
         return (machine, devices)
@@ -106,6 +108,18 @@ struct MachineBuilder {
                 return
             }
             try devices.add(factory.console(opened.backend, summary: opened.summary, release: opened.release))
+        }
+    }
+
+    private func smbiosTables(_ machine: Machine) throws(StartFailure) -> PlacedSMBIOSTables {
+        var smbios = SMBIOSConfiguration(
+            uuid: configuration.uuid.bytes, sockets: configuration.processorCount / configuration.coresPerSocket,
+            memory: machine.memory.regions.map { .init(start: $0.start, count: UInt64($0.count)) })
+        smbios.coresPerSocket = configuration.coresPerSocket
+        smbios.system.version = Version.text
+        smbios.system.serialNumber = "Wafer-\(configuration.uuid)"
+        do { return try SMBIOSTables(smbios).placed(at: DirectBoot.smbiosAddress) } catch {
+            throw StartFailure(.configuration, "\(configuration.file): \(error)")
         }
     }
 
