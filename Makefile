@@ -3,9 +3,11 @@ SWIFT ?= swift
 PYTHON ?= /usr/bin/python3
 SOURCES := Package.swift $(shell find Sources -type f)
 # Tools that the lab runs, and the Debian packages they are in.
-PACKAGES := qemu-system-x86 kmod zstd cpio e2fsprogs python3-pytest dpkg
+PACKAGES := qemu-system-x86 qemu-utils kmod zstd cpio e2fsprogs python3-pytest dpkg
+# Tools that unit tests check us against; without them those tests say that they skip.
+PACKAGES += acpica-tools dmidecode
 
-.PHONY: deps build wafer lab-up lab-down run smoke test test-swift test-lab hotpaths format lint clean
+.PHONY: deps build wafer lab-up lab-down run smoke test test-swift test-lab hotpaths fuzz image format lint clean
 
 # For the guests' and the bench host's images.
 deps: PACKAGES += mmdebstrap debian-archive-keyring gpg openssh-client
@@ -57,11 +59,20 @@ hotpaths:
 	$(SWIFT) build -c release --product hotpaths
 	.build/release/hotpaths
 
+# Every fuzz target for a minute, or for SECONDS; crashes and logs go to build/fuzz.
+SECONDS ?= 60
+fuzz: deps
+	Fuzz/run -s $(SECONDS)
+
+# Kernel, modules and our binary as a server boots them, held against the 32 MB. Not yet a medium that boots by itself.
+image: deps wafer
+	$(PYTHON) -m Lab.image
+
 format:
-	$(SWIFT) format --in-place --recursive Sources Tests Benchmarks Package.swift
+	$(SWIFT) format --in-place --recursive Sources Tests Benchmarks Fuzz Package.swift
 
 lint:
-	$(SWIFT) format lint --strict --recursive Sources Tests Benchmarks Package.swift
+	$(SWIFT) format lint --strict --recursive Sources Tests Benchmarks Fuzz Package.swift
 
 # The Debian guest, the minimal guest and the disk that brings them to a lab host; QEMU and fio for the bench host.
 .PHONY: guest-image bench-image
