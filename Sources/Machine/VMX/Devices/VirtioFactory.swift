@@ -34,6 +34,16 @@ struct VirtioFactory {
             })
     }
 
+    func socket(_ identifier: UInt32) throws -> MachineDevice {
+        let log = log
+        let device = try VirtioSocket(
+            identifier: identifier, memory: machine.memory, loop: machine.deviceLoop,
+            kernel: VhostDevice(VhostDevice.vsockPath), log: { log.warning("vsock: \($0)") })
+        return MachineDevice(
+            name: "vsock", summary: "virtio socket, context \(identifier), vhost-vsock",
+            function: try function(device, "vsock"))
+    }
+
     func console(_ backend: any CharacterBackend, summary: String, release: @escaping () -> Void) throws
         -> MachineDevice
     {

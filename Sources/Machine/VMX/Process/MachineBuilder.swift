@@ -102,6 +102,13 @@ struct MachineBuilder {
         let factory = VirtioFactory(machine: machine, log: log)
         if configuration.hasRandomDevice { try devices.add(factory.entropy()) }
         if configuration.hasBalloon { try devices.add(factory.balloon()) }
+        if let vsock = configuration.vsock {
+            if vsock.socket != nil {
+                throw StartFailure(
+                    .configuration, "\(configuration.file): wafer.vsock.socket is not supported yet; leave it out")
+            }
+            try devices.add(factory.socket(vsock.cid))
+        }
         if let console = configuration.console {
             guard let opened = try OpenedCharacterBackend(console, loop: deviceLoop) else {
                 log.warning("console: this kind of back end is not supported yet; not connected")
