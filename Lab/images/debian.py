@@ -52,9 +52,6 @@ def _inherited() -> list[str]:
 
 def install(tree: Path, packages: Sequence[str], log: Path, hooks: Sequence[str]) -> None:
     """Installs a whole, configured Debian with the given packages and no recommended ones into `tree`."""
-    cache = CACHE / "debs"
-    cache.mkdir(parents=True, exist_ok=True)
-    keep = shlex.quote(str(cache))
     _mmdebstrap(
         tree,
         log,
@@ -63,10 +60,9 @@ def install(tree: Path, packages: Sequence[str], log: Path, hooks: Sequence[str]
             "--skip=essential/unlink",  # the cached packages are our own, see the hooks
             *[f"--dpkgopt={option}" for option in UNWANTED],
             f"--include={','.join(packages)}",
-            '--setup-hook=mkdir -p "$1/var/cache/apt/archives"',
-            f'--setup-hook=cp --preserve=timestamps {keep}/*.deb "$1/var/cache/apt/archives/" 2>/dev/null || true',
+            *_reuse(),
             *hooks,
-            f'--customize-hook=cp --update --preserve=timestamps "$1"/var/cache/apt/archives/*.deb {keep}/',
+            _keep("customize"),
         ],
     )
 
@@ -76,8 +72,34 @@ def extract(tree: Path, packages: Sequence[str], log: Path) -> None:
     _mmdebstrap(
         tree,
         log,
-        ["--variant=extract", "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", f"--include={','.join(packages)}"],
+        [
+            "--variant=extract",
+            "--skip=download/empty",
+            "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+            f"--include={','.join(packages)}",
+            *_reuse(),
+            _keep("extract"),
+        ],
     )
+
+
+def _cache() -> str:
+    cache = CACHE / "debs"
+    cache.mkdir(parents=True, exist_ok=True)
+    return shlex.quote(str(cache))
+
+
+def _reuse() -> list[str]:
+    """Gives apt the packages that an earlier build downloaded; it takes those that are still current."""
+    return [
+        '--setup-hook=mkdir -p "$1/var/cache/apt/archives"',
+        f'--setup-hook=cp --preserve=timestamps {_cache()}/*.deb "$1/var/cache/apt/archives/" 2>/dev/null || true',
+    ]
+
+
+def _keep(stage: str) -> str:
+    """Keeps what was downloaded, at the end of a stage of mmdebstrap."""
+    return f'--{stage}-hook=cp --update --preserve=timestamps "$1"/var/cache/apt/archives/*.deb {_cache()}/'
 
 
 def _mmdebstrap(tree: Path, log: Path, options: Sequence[str]) -> None:

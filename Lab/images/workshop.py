@@ -43,6 +43,7 @@ def timed(what: str) -> Iterator[None]:
 def run(argv: Sequence[str | Path], log: Path | None = None, **options) -> None:
     """Runs a command. With a log file its output goes there, and the file's end is shown if it fails."""
     words = [str(word) for word in argv]
+    options.setdefault("umask", 0o022)  # a private umask of the caller's must not end up in a tree's folders
     if log is None:
         status = subprocess.run(words, check=False, **options).returncode
         tail = ""
