@@ -102,7 +102,7 @@ let package = Package(
         tests(
             "Virtio",
             [
-                "BlockTestSupport", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
+                "BlockTestSupport", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
                 "VirtioTestSupport",
             ]),
         tests("VMDK", ["CLinux", "Linux", "TestFiles"]),

@@ -159,12 +159,7 @@ final class NetMachine {
     ///
     /// - Parameter messages: switch MSI-X on, so that interrupts come through `interrupts`; else they raise `wire`.
     func plug(messages: Bool) throws {
-        let root = PCIRoot(
-            ports: .ports(), memory: .memory(),
-            windows: PCIWindows(
-                ports: 0xc000...0xcfff, memory32: 0xc000_0000...0xc0ff_ffff, memory64: 0x2_0000_0000...0x2_ffff_ffff),
-            interruptLines: [SharedInterruptLine(wire)])
-        let place = try root.plug(function)
+        let (root, place) = try plugged(function, wire)
         bus = root
         guard messages else { return }
         let base = UInt64(place.routing) << 12
@@ -262,6 +257,16 @@ final class NetMachine {
         kick(controlIndex, control)
         return control.collect().first?.written == 1 ? heap.bytes(1, at: answer).first : nil
     }
+}
+
+/// Puts a function on a bus of its own.
+func plugged(_ function: PCIFunction, _ wire: EventWire) throws -> (root: PCIRoot, place: PCIAddress) {
+    let root = PCIRoot(
+        ports: .ports(), memory: .memory(),
+        windows: PCIWindows(
+            ports: 0xc000...0xcfff, memory32: 0xc000_0000...0xc0ff_ffff, memory64: 0x2_0000_0000...0x2_ffff_ffff),
+        interruptLines: [SharedInterruptLine(wire)])
+    return (root, try root.plug(function))
 }
 
 /// A wire that signals an event when it is raised.
