@@ -94,7 +94,8 @@ let package = Package(
         tests("DeviceModel"),
         tests("NetEngine", ["Linux", "TestNetwork"]),
         tests("Chipset", ["DeviceModel", "Linux"]),
-        tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux"]),
+        tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "TestFiles", "VMXControl"]),
+        tests("VMXControl", ["Messages"]),
         tests("KVM", ["CLinux", "Linux", "Bytes"]),
         .target(
             name: "VirtioTestSupport", dependencies: ["DeviceModel", "GuestMemory", "Linux", "Virtio"],
