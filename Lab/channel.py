@@ -57,42 +57,47 @@ class Disconnected(ConnectionError):
     """The host, or the program between, went away."""
 
 
+def greet(stream: socket.socket, timeout: float, alive: Callable[[], bool] = lambda: True) -> bytes:
+    """Exchanges hellos with the host.
+
+    Returns what came behind the host's. `alive` says whether it is worth while to go on waiting.
+    """
+    hello = HELLO.pack(MAGIC, VERSION, int.from_bytes(os.urandom(8), "little"))
+    deadline = time.monotonic() + timeout
+    received = b""
+    stream.settimeout(0.5)
+    stream.sendall(hello)
+    while hello not in received:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the host did not open its lab channel within {timeout:.0f} s")
+        if not alive():
+            raise Disconnected("the host ended before it opened its lab channel")
+        try:
+            data = stream.recv(65_536)
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            data = b""
+        if not data:
+            raise Disconnected("the lab channel was closed")
+        received = received[-HELLO.size:] + data
+    stream.settimeout(None)
+    return received.partition(hello)[2]
+
+
 class Connection:
     """One client's end of a lab channel: many channels over one stream, usable from many threads."""
 
     def __init__(self, stream: socket.socket, timeout: float = 60, alive: Callable[[], bool] = lambda: True) -> None:
         self._stream = stream
-        self._buffer = b""
         self._sending = threading.Lock()
         self._channels: dict[int, "Channel"] = {}
         self._next = 1
         self._failure: str | None = None
         # Guards everything above and in the channels; notified at every change.
         self.changed = threading.Condition()
-        self._greet(timeout, alive)
-        self._stream.settimeout(None)
+        self._buffer = greet(stream, timeout, alive)
         threading.Thread(target=self._receive, name="lab channel", daemon=True).start()
-
-    def _greet(self, timeout: float, alive: Callable[[], bool]) -> None:
-        nonce = int.from_bytes(os.urandom(8), "little")
-        hello = HELLO.pack(MAGIC, VERSION, nonce)
-        deadline = time.monotonic() + timeout
-        received = b""
-        self._stream.settimeout(0.5)
-        self._stream.sendall(hello)
-        while hello not in received:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the host did not open its lab channel within {timeout:.0f} s")
-            if not alive():
-                raise Disconnected("the host ended before it opened its lab channel")
-            try:
-                data = self._stream.recv(65_536)
-                if not data:
-                    raise Disconnected("the lab channel was closed")
-                received = received[-HELLO.size:] + data
-            except TimeoutError:
-                pass
-        self._buffer = received.partition(hello)[2]
 
     def close(self) -> None:
         """Ends the connection and with it whatever still runs on its channels."""

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable
 
@@ -52,17 +52,23 @@ class Guest:
 
     connection: Connection
 
-    def popen(self, arguments: list[str], *, environment: dict[str, str] | None = None, directory: str = "") -> Process:
-        """Starts a process; its streams are read and written while it runs."""
-        opened = self.connection.open(channel.START, _start(arguments, environment, directory)).wait_opened()
+    def popen(self, arguments: list[str], *, environment: dict[str, str] | None = None, directory: str = "",
+              root: str = "") -> Process:
+        """Starts a process; its streams are read and written while it runs.
+
+        `root` is a directory with a userland, such as /bench, that the process sees as its root, with the host's own
+        /proc, /dev and data disks in it.
+        """
+        words = ["wafer", "enter", root, *arguments] if root else arguments
+        opened = self.connection.open(channel.START, _start(words, environment, directory)).wait_opened()
         return Process(opened, arguments)
 
     def run(
         self, arguments: list[str], *, input: bytes | None = None, timeout: float | None = 60,
-        environment: dict[str, str] | None = None, directory: str = "",
+        environment: dict[str, str] | None = None, directory: str = "", root: str = "",
     ) -> Result:
         """Runs a process to its end."""
-        process = self.popen(arguments, environment=environment, directory=directory)
+        process = self.popen(arguments, environment=environment, directory=directory, root=root)
         return process.communicate(input, timeout)
 
     def start_detached(
@@ -195,7 +201,7 @@ class Host(Guest):
             self.open_channel(timeout)
         except BaseException as error:
             self.kill()
-            error.add_note(f"the end of {self.serial_log}:\n{self.serial_text()[-3000:]}")
+            error.add_note(self._last_words())
             raise
         return self
 
@@ -218,9 +224,10 @@ class Host(Guest):
             if here < 1:
                 self.machine.forwards[_free_port()] = self.machine.forwards.pop(here)
         append = [
-            "console=ttyS0", "loglevel=4", "panic=-1", "mitigations=off", "wafer.lab=1", "wafer.net=10.0.2.15/24,10.0.2.2",
+            "console=ttyS0", "loglevel=4", "panic=-1", "mitigations=off", "wafer.lab=1", "wafer.net=10.0.2.100/24,10.0.2.2",
             *self.flavour.append, *self.append]
-        hardware = Machine(**{**vars(self.machine), "disks": self.flavour.disks + self.machine.disks})
+        disks = [self._disk(disk) for disk in self.flavour.disks + self.machine.disks]
+        hardware = replace(self.machine, disks=disks)
         command = arguments(
             hardware, acceleration.choose(linux), linux.image, initrd, " ".join(append), self.directory, self._sockets)
         (self.directory / "command").write_text("\n".join(command) + "\n")
@@ -232,18 +239,39 @@ class Host(Guest):
     def open_channel(self, timeout: float = 180) -> None:
         """Waits until the booted host answers on its lab channel."""
         deadline = time.monotonic() + timeout
+        port = self.connect_port(timeout)
+        self.connection = Connection(port, deadline - time.monotonic(), alive=lambda: self.is_running)
+
+    def _last_words(self) -> str:
+        """What QEMU complained of, and the end of what the host said."""
+        log = self.directory / "qemu.log"
+        complaints = [line for line in log.read_text().splitlines() if "TCG doesn't support" not in line] if log.exists() else []
+        return "\n".join([*complaints, f"the end of {self.serial_log}:", self.serial_text()[-3000:]])
+
+    def connect_port(self, timeout: float = 60) -> socket.socket:
+        """The other end of the host's virtio-serial port. Only one program at a time can hold it."""
+        deadline = time.monotonic() + timeout
         port = self._sockets / "port"
         while True:
             stream = socket.socket(socket.AF_UNIX)
             try:
                 stream.connect(str(port))
-                break
+                return stream
             except OSError:
                 stream.close()
                 if not self.is_running or time.monotonic() > deadline:
-                    raise RuntimeError(f"QEMU did not start: {(self.directory / 'qemu.log').read_text()}") from None
+                    raise RuntimeError("QEMU did not start") from None
                 time.sleep(0.02)  # QEMU tells nobody that its sockets are there
-        self.connection = Connection(stream, deadline - time.monotonic(), alive=lambda: self.is_running)
+
+    def _disk(self, disk: Disk) -> Disk:
+        """A temporary disk's writes go to a file over it that begins anew."""
+        if not disk.temporary:
+            return disk
+        overlay = self.directory / f"{disk.serial}.qcow2"
+        overlay.unlink(missing_ok=True)
+        subprocess.run(
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", disk.format, "-b", disk.path, overlay], check=True)
+        return replace(disk, path=overlay, format="qcow2", temporary=False)
 
     def _make_sockets(self) -> None:
         # A Unix socket's path has at most 107 bytes, and a clone may lie deep.

@@ -13,7 +13,7 @@ from pathlib import Path
 from .images.initramfs import Archive
 from .kernel import Kernel
 from .paths import LAB
-from .progress import step
+from .progress import exclusive, step
 
 # What a simulated server may meet; what these need comes along.
 MODULES = """
@@ -36,6 +36,11 @@ ALWAYS = ["tun", "tap", "vhost_net", "vhost_vsock", "bridge"]
 
 def base(kernel: Kernel, modules: list[str] = MODULES) -> Path:
     """The archive with kernel modules, compressed."""
+    with exclusive():
+        return _base(kernel, modules)
+
+
+def _base(kernel: Kernel, modules: list[str]) -> Path:
     key = hashlib.sha256(" ".join([kernel.release, *modules, *ALWAYS, "1"]).encode()).hexdigest()[:12]
     target = LAB / "initramfs" / f"{kernel.release}-{key}.cpio.zst"
     if target.exists():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .paths import LAB
-from .progress import step
+from .progress import exclusive, step
 
 METAPACKAGE = "linux-image-amd64"
 
@@ -29,8 +29,26 @@ class Kernel:
         return self.directory / "lib" / "modules" / self.release
 
 
+def unpack(package: str, target: Path) -> None:
+    """Fetches a package from Debian and unpacks it into a folder."""
+    target.mkdir(parents=True, exist_ok=True)
+    with step(f"fetching {package} from Debian"):
+        subprocess.run(
+            ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", package],
+            cwd=target, check=True, stdout=subprocess.DEVNULL)
+    archive = next(target.glob("*.deb"))
+    with step(f"unpacking {archive.name}"):
+        subprocess.run(["dpkg-deb", "-x", archive, target], check=True)
+    archive.unlink()
+
+
 def get() -> Kernel:
     """The kernel to boot; fetched from Debian the first time."""
+    with exclusive():
+        return _get()
+
+
+def _get() -> Kernel:
     note = LAB / "kernel" / "kernel.json"
     if note.exists():
         kernel = Kernel(json.loads(note.read_text())["release"], note.parent / "tree")
@@ -43,15 +61,8 @@ def get() -> Kernel:
     if not found:
         raise RuntimeError(f"apt knows no {METAPACKAGE}; run apt-get update first")
     package, release = found.groups()
-    with step(f"fetching {package} from Debian"):
-        subprocess.run(
-            ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", package],
-            cwd=note.parent, check=True, stdout=subprocess.DEVNULL)
-    archive = next(note.parent.glob("*.deb"))
     kernel = Kernel(release, note.parent / "tree")
-    with step(f"unpacking {archive.name}"):
-        subprocess.run(["dpkg-deb", "-x", archive, kernel.directory], check=True)
-        subprocess.run(["/sbin/depmod", "-b", kernel.directory, release], check=True)
-    archive.unlink()
+    unpack(package, kernel.directory)
+    subprocess.run(["/sbin/depmod", "-b", kernel.directory, release], check=True)
     note.write_text(json.dumps({"release": release}))
     return kernel

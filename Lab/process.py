@@ -112,6 +112,30 @@ class Process:
         """
         return self.channel.wait_finished(timeout)
 
+    def forward(self, feed, output, errors, piece: int) -> int:
+        """Joins its streams to files here until it ends; returns its status."""
+        def feeding() -> None:
+            try:
+                while feed and (data := feed.read1(piece)):
+                    self.channel.write(data)
+                self.channel.write_end()
+            except OSError:
+                pass
+
+        threading.Thread(target=feeding, daemon=True).start()
+        channel = self.channel
+        while True:
+            channel.wait_until(lambda: channel.has_data(1) or channel.has_data(2) or channel.finished, None, "it")
+            for stream, target in ((1, output), (2, errors)):
+                if channel.has_data(stream):
+                    target.write(channel.read(stream))
+                    target.flush()
+            if channel.finished and not channel.has_data(1) and not channel.has_data(2):
+                break
+        if channel.failure:
+            raise channel.failure
+        return channel.status
+
     @property
     def ended(self) -> bool:
         return self.channel.finished

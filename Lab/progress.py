@@ -1,8 +1,11 @@
-"""Lines that tell a person what is going on and how long it has taken."""
+"""Saying what is going on and how long it has taken, and not doing it twice at a time."""
 
+import fcntl
 import sys
 import time
 from contextlib import contextmanager
+
+from .paths import LAB
 
 _begin = time.monotonic()
 
@@ -21,3 +24,12 @@ def step(text: str):
     took = time.monotonic() - start
     if took >= 1:
         say(f"{text}: {took:.1f} s")
+
+
+@contextmanager
+def exclusive():
+    """One program at a time makes what all of them use; the next finds it made."""
+    LAB.mkdir(parents=True, exist_ok=True)
+    with (LAB / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

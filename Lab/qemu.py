@@ -16,6 +16,8 @@ class Disk:
     format: str = "raw"
     # Two hosts with one disk write it through; nobody may lock it.
     shared: bool = False
+    # What is written is forgotten with the host.
+    temporary: bool = False
 
 
 @dataclass
@@ -25,8 +27,8 @@ class Machine:
     cpus: int = 2
     memory_mib: int = 2048
     disks: list[Disk] = field(default_factory=list)
-    # Port here -> port on the server, TCP. Zero here: any free port.
-    forwards: dict[int, int] = field(default_factory=dict)
+    # TCP port here -> address and port on the server's network. Keys below one stand for any free port.
+    forwards: dict[int, tuple[str, int]] = field(default_factory=dict)
     # More network adapters, as values of -netdev without the id.
     links: list[str] = field(default_factory=list)
     graphics: bool = False
@@ -52,7 +54,7 @@ def arguments(
         "-device", "virtserialport,chardev=lab,name=org.wafer.lab",
         "-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
     ]
-    forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in machine.forwards.items())
+    forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-{address}:{port}" for here, (address, port) in machine.forwards.items())
     for number, link in enumerate(["user" + forwards, *machine.links]):
         words += ["-netdev", f"{link},id=net{number}"]
         words += ["-device", f"virtio-net-pci,netdev=net{number},mac=52:54:00:57:00:{number:02x}"]

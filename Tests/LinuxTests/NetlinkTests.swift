@@ -1,3 +1,4 @@
+import TestNetwork
 import Testing
 
 @testable import Linux
@@ -27,5 +28,40 @@ struct NetlinkTests {
         #expect(event?.properties["MODALIAS"] == "pci:v1")
         #expect(Uevent(Array("libudev\0\u{1}".utf8)) == nil)
         #expect(Uevent([]) == nil)
+    }
+}
+
+@Suite("Network configuration", .enabled(if: networkUnavailable == nil))
+struct NetworkConfigurationTests {
+    @Test("a bridge gets its ports, its address and the way out, and a missing link is named")
+    func bridge() throws {
+        try inOwnNetwork {
+            var network = try NetworkConfiguration()
+            try network.addBridge("br0")
+            let tap = try TapQueue("port0")
+            try network.setMaster(of: tap.name, to: "br0")
+            try network.setUp(tap.name)
+            try network.setUp("br0")
+            try network.setMTU(of: "br0", to: 1400)
+            try network.add(IPv4Address(10, 1, 2, 3), prefix: 24, to: "br0")
+            try network.setDefaultGateway(IPv4Address(10, 1, 2, 1))
+            let index = try NetworkConfiguration.index(of: "br0")
+            #expect(index > 1)
+            do throws(SystemError) {
+                try network.addBridge("br0")
+                Issue.record("made a bridge twice")
+            } catch { #expect(error.isExisting) }
+            do throws(SystemError) {
+                try network.setUp("none0")
+                Issue.record("brought up what is not there")
+            } catch { #expect(error.subject == "none0") }
+            // The kernel takes a gateway only where an address makes it a neighbour.
+            do throws(SystemError) {
+                try network.setDefaultGateway(IPv4Address(192, 0, 2, 1))
+                Issue.record("took a gateway out of reach")
+            } catch { #expect("\(error)" == "set default gateway 192.0.2.1: Network is unreachable") }
+            try network.delete("br0")
+            #expect(throws: SystemError.self) { try NetworkConfiguration.index(of: "br0") }
+        }
     }
 }

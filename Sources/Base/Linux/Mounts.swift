@@ -13,6 +13,9 @@ public struct MountOptions: OptionSet, Sendable {
     public static let noAccessTime = MountOptions(rawValue: 1024)
     public static let bind = MountOptions(rawValue: 4096)
     public static let move = MountOptions(rawValue: 8192)
+    public static let recursive = MountOptions(rawValue: 16384)
+    /// Mounts and unmounts elsewhere do not reach it, nor the other way.
+    public static let isPrivate = MountOptions(rawValue: 1 << 18)
 }
 
 /// The kernel's mount table.

@@ -48,9 +48,13 @@ struct DataDisk: Equatable {
     }
 
     /// Mounts it; the directory is made if it is missing.
-    func mount(from device: String) throws(SystemError) {
+    func mount(from device: String, _ flags: MountOptions = [.noSetUserID, .noDevices]) throws(SystemError) {
         try FileSystem.makeDirectory(directory)
-        try Mounts.mount(device, on: directory, type: type, [.noSetUserID, .noDevices], data: options)
+        // `ro` is for the mount call, the rest for the file system.
+        let words = options.split(separator: ",")
+        let data = words.filter { $0 != "ro" }.joined(separator: ",")
+        let all = words.contains("ro") ? flags.union(.readOnly) : flags
+        try Mounts.mount(device, on: directory, type: type, all, data: data)
     }
 
     private static func ext4Label(ofDevice path: String) -> String? {

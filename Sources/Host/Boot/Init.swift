@@ -53,7 +53,10 @@ public final class Init {
         Kernel.disableCtrlAltDel()
         let name = commandLine.value("wafer.hostname") ?? "wafer"
         do { try Kernel.setHostName(name) } catch { console.warn("\(error)") }
+        // What a host with hundreds of machines needs; the kernel starts PID 1 with 1024 and 4096.
+        do { try ResourceLimits.setDescriptors(soft: 65_536, hard: 1 << 20) } catch { console.warn("\(error)") }
         loadDrivers()
+        switchRoot()
         configureNetwork()
         mountDataDisks()
         for command in commandLine.values("wafer.run") {
@@ -149,14 +152,7 @@ public final class Init {
                 console.warn("wafer.mount=\(text) is not DISK:DIRECTORY[:TYPE[:OPTIONS]]")
                 continue
             }
-            // Buses are scanned while this runs; a disk may take its time.
-            let limit = monotonicNanoseconds() + 10_000_000_000
-            var device = disk.device()
-            while device == nil, monotonicNanoseconds() < limit {
-                do { try turn(until: min(limit, monotonicNanoseconds() + 50_000_000)) } catch { break }
-                device = disk.device()
-            }
-            guard let device else {
+            guard let device = wait(for: disk) else {
                 console.warn("wafer.mount=\(text): there is no such disk")
                 continue
             }
@@ -166,6 +162,32 @@ public final class Init {
                 console.note("\(device) is mounted on \(disk.directory)")
             } catch { console.warn("\(error)") }
         }
+    }
+
+    /// Buses are scanned while this runs; a disk may take its time.
+    private func wait(for disk: DataDisk) -> String? {
+        let limit = monotonicNanoseconds() + 10_000_000_000
+        var device = disk.device()
+        while device == nil, monotonicNanoseconds() < limit {
+            do { try turn(until: min(limit, monotonicNanoseconds() + 50_000_000)) } catch { break }
+            device = disk.device()
+        }
+        return device
+    }
+
+    /// Becomes another system's init if the kernel command line says so.
+    private func switchRoot() {
+        guard let root = commandLine.value("wafer.root") else { return }
+        guard let other = RootSwitch(root: root, initPath: commandLine.value("wafer.init")) else {
+            console.warn("wafer.root=\(root) is not DISK[:TYPE[:OPTIONS]]")
+            return
+        }
+        guard let device = wait(for: other.disk) else {
+            console.warn("wafer.root=\(root): there is no such disk")
+            return
+        }
+        console.note("handing over to \(other.initPath) on \(device)")
+        console.warn("cannot hand over: \(other.perform(device: device))")
     }
 
     // MARK: Lab

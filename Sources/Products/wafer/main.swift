@@ -7,6 +7,8 @@ let usage = """
     usage: wafer COMMAND [ARGUMENT...]
 
       init           bring up the host, as its first process
+      enter ROOT COMMAND [ARGUMENT...]
+                     run a command of another userland on this host
       modprobe NAME  load a kernel module; the kernel itself calls this
       vmx FILE.vmx   run a virtual machine
       vm COMMAND     control a virtual machine that runs
@@ -24,6 +26,7 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
         if processIdentifier() == 1 { Init.run() }
         writeToStandardError("wafer init: only for the first process of a host\n")
         return ExitCode.usage.rawValue
+    case "enter": return Enter.run(rest)
     case "modprobe": return Modprobe.run(rest)
     case "vmx": return VMXProcess.run(rest)
     case "vm": return ControlCommand.run(rest)
