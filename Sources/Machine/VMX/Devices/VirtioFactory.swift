@@ -22,8 +22,9 @@ struct VirtioFactory {
         return MachineDevice(name: "rng", summary: "virtio entropy source", function: try function(device, "rng"))
     }
 
-    func balloon() throws -> MachineDevice {
-        let device = try VirtioBalloon(machine.memory, loop: machine.deviceLoop)
+    func balloon(reportsFreePages: Bool) throws -> MachineDevice {
+        let device = try VirtioBalloon(
+            machine.memory, loop: machine.deviceLoop, reportsFreePages: reportsFreePages)
         return MachineDevice(
             name: "balloon", summary: "virtio memory balloon", function: try function(device, "balloon"),
             counters: {

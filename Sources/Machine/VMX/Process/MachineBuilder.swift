@@ -101,7 +101,9 @@ struct MachineBuilder {
     private func addVirtioDevices(to machine: Machine, _ devices: DeviceManager) throws {
         let factory = VirtioFactory(machine: machine, log: log)
         if configuration.hasRandomDevice { try devices.add(factory.entropy()) }
-        if configuration.hasBalloon { try devices.add(factory.balloon()) }
+        if configuration.hasBalloon {
+            try devices.add(factory.balloon(reportsFreePages: configuration.reportsFreePages))
+        }
         if let vsock = configuration.vsock {
             if vsock.socket != nil {
                 throw StartFailure(

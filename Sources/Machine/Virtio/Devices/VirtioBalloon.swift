@@ -54,10 +54,15 @@ public final class VirtioBalloon: VirtioDevice, @unchecked Sendable {
     private let shared: BalloonState
     private let pages: [BalloonQueue]
 
-    /// - Parameter deflatesOnOutOfMemory: let the guest take pages back on its own when it runs short.
-    public init(_ memory: GuestMemory, loop: EventLoop?, deflatesOnOutOfMemory: Bool = true) throws(SystemError) {
+    /// - Parameters:
+    ///   - deflatesOnOutOfMemory: let the guest take pages back on its own when it runs short.
+    ///   - reportsFreePages: let the guest give free pages back on its own.
+    public init(
+        _ memory: GuestMemory, loop: EventLoop?, deflatesOnOutOfMemory: Bool = true, reportsFreePages: Bool = true
+    ) throws(SystemError) {
         shared = BalloonState(memory)
-        var features: VirtioFeatures = [Feature.statistics, Feature.pagePoison, Feature.pageReporting]
+        var features: VirtioFeatures = [Feature.statistics, Feature.pagePoison]
+        if reportsFreePages { features.insert(Feature.pageReporting) }
         if deflatesOnOutOfMemory { features.insert(Feature.deflateOnOutOfMemory) }
         var queues: [BalloonQueue] = []
         for index in 0..<4 {
