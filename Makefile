@@ -7,7 +7,7 @@ PACKAGES := qemu-system-x86 qemu-utils kmod zstd cpio e2fsprogs python3-pytest d
 # Tools that unit tests check us against; without them those tests say that they skip.
 PACKAGES += acpica-tools dmidecode
 
-.PHONY: deps build wafer lab-up lab-down run smoke test test-swift test-lab hotpaths fuzz image format lint clean
+.PHONY: deps build wafer lab-up lab-down run smoke test test-swift test-lab bench hotpaths fuzz image format lint clean
 
 # For the guests' and the bench host's images.
 deps: PACKAGES += mmdebstrap debian-archive-keyring gpg openssh-client
@@ -53,6 +53,10 @@ test-swift:
 # Tests on a simulated server that take less than a minute or two. All of them: pytest Lab
 test-lab: wafer
 	$(PYTHON) -m pytest -q -m "not slow" Lab
+
+# Our monitor beside Debian's QEMU on one simulated server; `make bench QUICK=1` is one short round, PARTS="boot exits" only those.
+bench: deps wafer hotpaths
+	$(PYTHON) -m Benchmarks $(if $(QUICK),--quick) $(PARTS)
 
 # Fails if a path that a running guest uses all the time allocates or counts references.
 hotpaths:
