@@ -110,12 +110,12 @@ struct ACPITablesTests {
         #expect(try madt.little(UInt32.self, at: last + 12) == 3)
     }
 
-    @Test("the MCFG maps buses 0 to 255 at the configured base")
+    @Test("the MCFG maps the buses there are at the configured base")
     func mcfg() throws {
         let mcfg = try Self.place(Self.everything()).table("MCFG")
         #expect(mcfg.count == 60)
         #expect(try mcfg.little(UInt64.self, at: 44) == 0xb000_0000)
-        #expect(Array(mcfg[52..<60]) == [0, 0, 0, 255, 0, 0, 0, 0])
+        #expect(Array(mcfg[52..<60]) == [0, 0, 0, 0, 0, 0, 0, 0])
     }
 
     @Test("tables are refused outside the first 4 GiB or off a 64-byte boundary")

@@ -25,4 +25,8 @@ extension Descriptor {
 extension Mapping {
     /// Keeps the bytes out of core dumps.
     public func excludeFromDumps() { _ = unsafe madvise(base, count, WAFER_MADV_DONTDUMP) }
+
+    /// Backs it with huge pages where the host has free ones and allows it (for memory files:
+    /// /sys/kernel/mm/transparent_hugepage/shmem_enabled); only a wish.
+    public func preferHugePages() { _ = unsafe madvise(base, count, WAFER_MADV_HUGEPAGE) }
 }

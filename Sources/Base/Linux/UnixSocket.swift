@@ -115,17 +115,24 @@ extension Descriptor {
     ///
     /// - Returns: false if the other side is gone.
     public func writeAll(_ bytes: [UInt8]) -> Bool {
-        unsafe bytes.withUnsafeBytes { buffer in
-            var done = 0
-            while done < buffer.count {
-                switch unsafe write(UnsafeRawBufferPointer(rebasing: buffer[done...])) {
-                case .bytes(let count): done += count
-                case .wouldBlock: wait(Int16(POLLOUT))
-                case .closed: return false
-                }
+        unsafe bytes.withUnsafeBytes { unsafe writeAll($0) }
+    }
+
+    /// The same without an array. Allocates nothing.
+    public func writeAll(_ bytes: Span<UInt8>) -> Bool {
+        unsafe bytes.withUnsafeBytes { unsafe writeAll($0) }
+    }
+
+    private func writeAll(_ buffer: UnsafeRawBufferPointer) -> Bool {
+        var done = 0
+        while done < buffer.count {
+            switch unsafe write(UnsafeRawBufferPointer(rebasing: buffer[done...])) {
+            case .bytes(let count): done += count
+            case .wouldBlock: wait(Int16(POLLOUT))
+            case .closed: return false
             }
-            return true
         }
+        return true
     }
 
     /// Reads up to `limit` bytes; nil when nothing is there now, empty when the other side is gone.

@@ -55,6 +55,8 @@ public final class Init {
         do { try Kernel.setHostName(name) } catch { console.warn("\(error)") }
         // What a host with hundreds of machines needs; the kernel starts PID 1 with 1024 and 4096.
         do { try ResourceLimits.setDescriptors(soft: 65_536, hard: 1 << 20) } catch { console.warn("\(error)") }
+        // The memory of guests is memory files; who wants huge pages for one says so.
+        try? FileSystem.write("advise", to: "/sys/kernel/mm/transparent_hugepage/shmem_enabled")
         loadDrivers()
         switchRoot()
         configureNetwork()

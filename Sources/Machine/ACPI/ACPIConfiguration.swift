@@ -5,6 +5,9 @@ public struct ACPIConfiguration: Equatable, Sendable {
 
     /// Physical base of the memory-mapped PCI configuration space: 1 MiB a bus, 256 buses, 256 MiB in all.
     public var configurationSpaceBase: UInt32 = 0xb000_0000
+    /// The highest number a PCI bus may get. Not more than there can be: Linux looks for devices on every bus up to it, by
+    /// ports, and each look costs two exits; 255 buses took most of the exits of a boot.
+    public var lastBus: UInt8 = 0
     /// Memory below 4 GiB that PCI devices' registers may be placed in; first and last byte.
     public var pciWindow32: ClosedRange<UInt32> = 0xc000_0000...0xfebf_ffff
     /// Memory above 4 GiB that PCI devices' registers may be placed in; first and last byte.

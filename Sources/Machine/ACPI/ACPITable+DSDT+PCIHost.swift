@@ -20,7 +20,7 @@ extension ACPITable {
     /// Bus numbers, ports and memory that the bridge passes on; the configuration ports it keeps for itself.
     private static func hostWindows(_ configuration: ACPIConfiguration) -> AMLValue {
         var resources: [AMLResource] = [
-            .busNumberWindow(0...255),
+            .busNumberWindow(0...UInt16(configuration.lastBus)),
             .io(port: 0xcf8, count: 8),
             .ioWindow(0x0000...0x0cf7),
             .ioWindow(0x0d00...0xffff),

@@ -1,13 +1,13 @@
 import Bytes
 
 extension ACPITable {
-    /// Where PCI configuration space is mapped (PCI Firmware Specification 3.2, 4.1.2): segment 0, buses 0 to 255.
+    /// Where PCI configuration space is mapped (PCI Firmware Specification 3.2, 4.1.2): segment 0, buses 0 to `lastBus`.
     static func mcfg(_ configuration: ACPIConfiguration, by maker: Maker) -> ACPITable {
         var body = ByteWriter()
         body.zeros(8)
         body.little(UInt64(configuration.configurationSpaceBase))
         body.little(UInt16(0))
-        body.append([0, 255])
+        body.append([0, configuration.lastBus])
         body.zeros(4)
         return ACPITable("MCFG", revision: 1, by: maker, body: body.bytes)
     }

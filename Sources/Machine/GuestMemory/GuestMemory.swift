@@ -52,6 +52,8 @@ public final class GuestMemory: Sendable {
         file = try Descriptor.memoryFile("guest-ram", count: count, hugePages: hugePages)
         mapping = try Mapping(sharing: file.raw, count: count, "guest memory of \(count >> 20) MiB")
         mapping.excludeFromDumps()
+        // A guest that boots touches most of its memory once, and pays for each new page with an exit.
+        if !hugePages { mapping.preferHugePages() }
         let base = unsafe mapping.base
         ram = unsafe GuestRAM(
             regions: regions.map { (start: $0.start, count: $0.count, host: unsafe base + $0.fileOffset) },

@@ -11,7 +11,7 @@ final class CharacterFile: CharacterBackend {
     }
 
     func transmit(_ bytes: Span<UInt8>) {
-        _ = file.writeAll(bytes.indices.map { bytes[$0] })
+        _ = file.writeAll(bytes)
     }
 
     func setReceiver(_ receiver: (any CharacterReceiver)?) {}
