@@ -124,7 +124,8 @@ let package = Package(
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "DeviceModel", "GuestBoot", "GuestMemory", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
+                "DeviceModel", "GuestBoot", "GuestMemory", "NetEngine", "Virtio", "VirtioTestSupport", "VMDK",
+                "VMXConfig",
             ], path: "Fuzz/Targets", swiftSettings: common),
         .testTarget(
             name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",

@@ -22,6 +22,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("VirtQueue", fuzzVirtQueue),
         FuzzTarget("VirtioBalloon", fuzzVirtioBalloon),
         FuzzTarget("VirtioConsole", fuzzVirtioConsole),
+        FuzzTarget("VirtioNet", fuzzVirtioNet),
         FuzzTarget("VirtioRNG", fuzzVirtioRNG),
     ]
 }

@@ -31,7 +31,7 @@ struct Feed {
 /// A guest whose every move comes from the input: registers, configuration space, rings, memory. The queues are served in
 /// place, so an input does the same each time.
 ///
-/// An input is three bytes of features and queue size, then commands: a byte that says which, and its parameters.
+/// An input is three or four bytes of features and queue size, then commands: a byte that says which, and its parameters.
 struct VirtioMachine {
     static let memorySize = 64 << 10
     /// Each queue's ring has its place, so that commands can speak of "descriptor 3 of queue 1" in a few bytes.
@@ -90,6 +90,7 @@ struct VirtioMachine {
         if choice & 2 != 0 { features.insert(.eventIndex) }
         if choice & 4 != 0 { features.insert(.indirectDescriptors) }
         if choice & 8 != 0 { features.insert(.ringReset) }
+        if choice & 0x40 != 0 { features.formUnion(VirtioFeatures(rawValue: UInt64(feed.byte()) << 16)) }
         driver.negotiate(features.intersection(device.features))
         let size = 1 << Int(choice >> 4 & 3 + 1)
         for queue in device.queues {
