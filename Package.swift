@@ -114,8 +114,8 @@ let package = Package(
         .executableTarget(
             name: "hotpaths",
             dependencies: [
-                "Chipset", "Counters", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "Virtio",
-                "VirtioTestSupport",
+                "BlockEngine", "Chipset", "Counters", "DeviceModel", "GuestMemory", "KVM", "Linux", "NetEngine",
+                "Virtio", "VirtioTestSupport", "VMX",
             ],
             path: "Benchmarks/HotPaths", swiftSettings: common,
             linkerSettings: [.unsafeFlags(countedLinking)]),

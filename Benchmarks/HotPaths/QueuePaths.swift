@@ -160,4 +160,6 @@ func netThreadPaths() throws -> [HotPath] {
 }
 
 /// All of them, in the order of the table. Each makes its devices when its turn comes.
-let allPaths: [@Sendable () throws -> [HotPath]] = [busPaths, ringPaths, smallDevicePaths, netPaths, netThreadPaths]
+let allPaths: [@Sendable () throws -> [HotPath]] = [
+    busPaths, machinePaths, ringPaths, smallDevicePaths, netPaths, netThreadPaths, diskPaths, diskThreadPaths,
+]
