@@ -35,7 +35,9 @@ private final class FuzzNetwork: NetBackend, @unchecked Sendable {
             for index in 1..<count {
                 length += pieces[index].count
                 guard let base = pieces[index].base else { continue }
-                for offset in 0..<pieces[index].count { sum &+= UInt64(base.load(fromByteOffset: offset, as: UInt8.self)) }
+                for offset in 0..<pieces[index].count {
+                    sum &+= UInt64(base.load(fromByteOffset: offset, as: UInt8.self))
+                }
             }
             let header = NetHeader(bytes)
             check(
