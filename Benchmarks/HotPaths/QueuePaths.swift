@@ -135,6 +135,10 @@ func netPaths() throws -> [HotPath] {
         HotPath("virtio-net: receive", operations: 10_000) {
             card.run(0, $0, batch: 1) { peer.send(1500) }
         },
+        // An operation is a buffer of the packet's 25.
+        HotPath("virtio-net: receive into merged buffers", operations: 10_000) {
+            card.run(0, $0, batch: 25) { peer.send(25 * 2048 - 12) }
+        },
     ]
 }
 

@@ -55,6 +55,16 @@ struct TapTests {
         }
     }
 
+    @Test("an interface's counters are read, and what is none has none")
+    func counters() throws {
+        let loopback = try #require(LinkCounters(of: "lo"))
+        let later = try #require(LinkCounters(of: "lo"))
+        #expect(later.receivedPackets >= loopback.receivedPackets)
+        #expect(later.since(later) == LinkCounters())
+        #expect(LinkCounters(of: "no-such-link") == nil)
+        #expect(LinkCounters(of: "../lo") == nil)
+    }
+
     @Test("reading an idle tap does not block; writing while its link is down fails")
     func idle() throws {
         try inOwnNetwork {

@@ -27,6 +27,14 @@ public protocol NetBackend: AnyObject, Sendable {
 
     /// Plugs the cable in or out at the back end's side; the adapter drops packets by itself while it is out.
     func setLink(up: Bool)
+
+    /// What passed since this back end was made, counted by somebody who sees all packets, also those that the kernel
+    /// moves by itself; nil if there is nobody.
+    var statistics: (toGuest: NetStatistics, fromGuest: NetStatistics)? { get }
+}
+
+extension NetBackend {
+    public var statistics: (toGuest: NetStatistics, fromGuest: NetStatistics)? { nil }
 }
 
 /// One pair of directions of a back end. Every packet has a `NetHeader` before it.

@@ -23,6 +23,7 @@ public final class TapBackend: NetBackend {
 
     private let taps: [TapQueue]
     private let queues: [Queue]
+    private let countersAtFirst: LinkCounters?
     public let offloads: NetOffloads
 
     /// The interface's name on the host.
@@ -46,6 +47,7 @@ public final class TapBackend: NetBackend {
         }
         self.taps = taps
         queues = taps.map { Queue($0) }
+        countersAtFirst = LinkCounters(of: first.name)
         offloads = NetOffloads(first.supportedOffloads(of: TapOffloads(.all)))
         try setActiveQueues(1)
     }
@@ -59,6 +61,14 @@ public final class TapBackend: NetBackend {
     public func setActiveQueues(_ count: Int) throws(SystemError) {
         guard taps[0].isMultiQueue else { return }
         for (index, tap) in taps.enumerated() { try tap.setAttached(index < count) }
+    }
+
+    public var statistics: (toGuest: NetStatistics, fromGuest: NetStatistics)? {
+        guard let countersAtFirst, let now = LinkCounters(of: name)?.since(countersAtFirst) else { return nil }
+        return (
+            NetStatistics(packets: now.transmittedPackets, bytes: now.transmittedBytes, drops: now.transmittedDrops),
+            NetStatistics(packets: now.receivedPackets, bytes: now.receivedBytes, drops: now.receivedDrops)
+        )
     }
 
     public func setLink(up: Bool) {

@@ -148,11 +148,19 @@ public final class VirtioNet: VirtioDevice, @unchecked Sendable {
     /// The card's own address, which a driver may have changed.
     public var address: MACAddress { configuration.withLock { $0.address } }
 
-    /// Packets to and from the guest. What the kernel served is not in it: the tap's own counters have that.
+    /// Packets to and from the guest. Of what the kernel moved, what the back end knows of it.
     public var statistics: (received: NetStatistics, transmitted: NetStatistics) {
-        (
-            receivers.reduce(NetStatistics()) { $0 + $1.counters.values },
-            transmitters.reduce(NetStatistics()) { $0 + $1.counters.values }
+        let received = receivers.reduce(NetStatistics()) { $0 + $1.counters.values }
+        let transmitted = transmitters.reduce(NetStatistics()) { $0 + $1.counters.values }
+        guard !kernel.isEmpty, let all = backend.statistics else { return (received, transmitted) }
+        // Packets that went through here are among the back end's, drops and errors of ours are not.
+        return (
+            NetStatistics(
+                packets: all.toGuest.packets, bytes: all.toGuest.bytes, drops: all.toGuest.drops &+ received.drops,
+                errors: received.errors),
+            NetStatistics(
+                packets: all.fromGuest.packets, bytes: all.fromGuest.bytes,
+                drops: all.fromGuest.drops &+ transmitted.drops, errors: transmitted.errors)
         )
     }
 
