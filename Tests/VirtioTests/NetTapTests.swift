@@ -75,7 +75,7 @@ struct NetTapTests {
     }
 
     @Test(
-        "the kernel moves packets both ways, also after a pause, a reset and without message vectors",
+        "the kernel moves packets both ways, also after a pause, a pulled cable and without message vectors",
         .enabled(if: kernelUnavailable == nil, Comment(rawValue: kernelUnavailable ?? "")), .timeLimit(.minutes(2)),
         arguments: [false, true])
     func inKernel(messages: Bool) throws {
@@ -91,9 +91,11 @@ struct NetTapTests {
                 let sources = try loops.run(machine, pairs: 1, total: 300, longest: 1500, messages: messages)
                 #expect(sources[0].mismatches == 0)
                 #expect(machine.net.isInKernel)
+                machine.net.setLink(up: false)
                 machine.function.pause()
                 #expect(machine.net.queues[0].ring.currentPosition.available > UInt16(round))
                 machine.function.resume()
+                machine.net.setLink(up: true)
             }
             #expect(machine.net.statistics.transmitted.packets == 0, "no packet passed through here")
             machine.driver.status = 0

@@ -106,6 +106,7 @@ public final class VirtioNet: VirtioDevice, @unchecked Sendable {
         super.init(
             .network, features: Self.features(settings, backend), ringFeatures: Self.ringFeatures(self.kernel),
             queues: queues + [controlQueue])
+        if !settings.isLinkUp { carryLink(false) }
         control = NetControl(self, DescriptorChain(memory.ram, capacity: Self.controlPieces))
     }
 
@@ -166,8 +167,7 @@ public final class VirtioNet: VirtioDevice, @unchecked Sendable {
 
     /// Plugs the cable in or out. From any thread.
     public func setLink(up: Bool) {
-        settings.isLinkUp = up
-        backend.setLink(up: up)
+        carryLink(up)
         updateConfiguration {
             configuration.withLock { configuration in
                 if up {
@@ -177,6 +177,13 @@ public final class VirtioNet: VirtioDevice, @unchecked Sendable {
                 }
             }
         }
+    }
+
+    private func carryLink(_ up: Bool) {
+        settings.isLinkUp = up
+        backend.setLink(up: up)
+        for receiver in receivers { receiver.kernel?.hold(!up, receiver) }
+        for transmitter in transmitters { transmitter.kernel?.hold(!up, transmitter) }
     }
 
     /// Asks the guest to make itself known to the network, after it has moved. From any thread.

@@ -7,7 +7,7 @@ import Synchronization
 /// Doorbells then wake the kernel's thread and its interrupts go to the guest without us. Only while the guest has no
 /// message vector for the queue do interrupts pass through here.
 final class VhostRing: @unchecked Sendable {
-    // @unchecked: `queue` belongs to the queue's thread, `isRunning` is guarded by its mutex, the rest is immutable.
+    // @unchecked: `queue` belongs to the queue's thread, `state` is guarded by its mutex, the rest is immutable.
 
     /// Passes the kernel's interrupts on for a queue without message vector.
     private final class Relay: EventHandler, @unchecked Sendable {
@@ -40,7 +40,13 @@ final class VhostRing: @unchecked Sendable {
     private let log: @Sendable (String) -> Void
     private let relay: Relay
     private let failure: Failure
-    private let isRunning = Mutex(false)
+    private struct State {
+        /// The kernel has the ring.
+        var isRunning = false
+        /// The kernel is not to work on it for now.
+        var isHeld = false
+    }
+    private let state = Mutex(State())
 
     /// - Parameters:
     ///   - run: starts (true) and stops (false) the kernel's work on this ring.
@@ -70,19 +76,31 @@ final class VhostRing: @unchecked Sendable {
             failure.queue = queue
             try loop.watch(relay.event.raw, for: .readable, relay)
             try loop.watch(failure.event.raw, for: .readable, failure)
-            try run(true)
+            try begin()
         } catch {
             unwatch(loop)
             log("queue \(queue.index) is not served by the kernel: \(error)")
             return false
         }
-        isRunning.withLock { $0 = true }
         // A change between setting the ring up and now went unnoticed.
         routeInterrupt(queue)
         // The kernel hears the doorbell itself, and must not miss one that rang before.
         loop.unwatch(queue.doorbell.raw)
         queue.doorbell.signal()
         return true
+    }
+
+    private func begin() throws(SystemError) {
+        let failure = state.withLock { state -> SystemError? in
+            do throws(SystemError) {
+                if !state.isHeld { try run(true) }
+                state.isRunning = true
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let failure { throw failure }
     }
 
     private func setUp(_ queue: VirtioQueue) throws(SystemError) {
@@ -104,7 +122,7 @@ final class VhostRing: @unchecked Sendable {
 
     /// Takes the queue back: when this returns, the kernel touches neither the ring nor guest memory for it.
     func stop(_ queue: VirtioQueue) {
-        isRunning.withLock { $0 = false }
+        state.withLock { $0.isRunning = false }
         var position = queue.ring.currentPosition
         do {
             try run(false)
@@ -136,10 +154,26 @@ final class VhostRing: @unchecked Sendable {
 
     /// Tells the kernel what interrupts the guest now.
     func routeInterrupt(_ queue: VirtioQueue) {
-        isRunning.withLock { running in
-            guard running else { return }
+        state.withLock { state in
+            guard state.isRunning else { return }
             try? device.setCall(of: index, descriptor: queue.interruptDescriptor ?? relay.event.raw)
         }
+    }
+
+    /// Lets the kernel leave the ring alone for a while, or go on with it.
+    func hold(_ on: Bool, _ queue: VirtioQueue) {
+        state.withLock { state in
+            guard state.isHeld != on else { return }
+            state.isHeld = on
+            guard state.isRunning else { return }
+            do throws(SystemError) {
+                try run(!on)
+            } catch {
+                log("queue \(queue.index) cannot be \(on ? "held" : "let go"): \(error)")
+            }
+        }
+        // What was offered meanwhile.
+        if !on { queue.doorbell.signal() }
     }
 }
 
