@@ -124,7 +124,8 @@ let package = Package(
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "DeviceModel", "GuestBoot", "GuestMemory", "NetEngine", "Virtio", "VirtioTestSupport", "VMDK",
+                "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine", "Virtio",
+                "VirtioTestSupport", "VMDK",
                 "VMXConfig",
             ], path: "Fuzz/Targets", swiftSettings: common),
         .testTarget(

@@ -21,6 +21,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("VMXConfig", fuzzVMXConfig),
         FuzzTarget("VirtQueue", fuzzVirtQueue),
         FuzzTarget("VirtioBalloon", fuzzVirtioBalloon),
+        FuzzTarget("VirtioBlock", fuzzVirtioBlock),
         FuzzTarget("VirtioConsole", fuzzVirtioConsole),
         FuzzTarget("VirtioNet", fuzzVirtioNet),
         FuzzTarget("VirtioRNG", fuzzVirtioRNG),

@@ -27,7 +27,9 @@ public final class MemoryBlockBackend: BlockBackend, @unchecked Sendable {
     /// What reads see.
     public let bytes: UnsafeMutableRawBufferPointer
     /// Decides about each request when it is submitted.
-    public var verdict: ((BlockRequest) -> Verdict)?
+    public var verdict: ((BlockRequest) -> Verdict)? { didSet { decides = verdict != nil } }
+    /// Whether there is a verdict to ask for; the hot-path benchmark must not count the asking.
+    fileprivate var decides = false
     /// Operations in the order in which they were carried out.
     public var log: [BlockOperation] = []
     public var keepsLog = false
@@ -60,6 +62,8 @@ public final class MemoryBlockBackend: BlockBackend, @unchecked Sendable {
         queues.append(queue)
         return queue
     }
+
+    func forget(_ queue: MemoryBlockQueue) { queues.removeAll { $0 === queue } }
 
     public func observeGeometry(_ changed: (@Sendable (BlockGeometry) -> Void)?) { observer = changed }
 
@@ -150,12 +154,17 @@ public final class MemoryBlockBackend: BlockBackend, @unchecked Sendable {
 }
 
 /// A queue of a disk in memory: works at `commit`, on the thread that calls it.
+///
+/// Requests lie in plain memory and the client is not counted, so that the hot-path benchmark sees the device alone.
 public final class MemoryBlockQueue: BlockQueue {
     public let depth: Int
     public let counters = BlockCounters()
     private let backend: MemoryBlockBackend
-    private unowned(unsafe) var client: BlockClient?
-    private var pending: [BlockRequest] = []
+    private var client: Unmanaged<BlockClient>?
+    private let pending: UnsafeMutablePointer<BlockRequest>
+    /// Where the oldest of the pending ones is; they go round.
+    private var pendingHead = 0
+    private var pendingCount = 0
     private var held: [BlockRequest] = []
     private var stalled: [BlockRequest] = []
     private var isCommitting = false
@@ -165,40 +174,40 @@ public final class MemoryBlockQueue: BlockQueue {
     init(_ backend: MemoryBlockBackend, depth: Int) {
         self.backend = backend
         self.depth = depth
-        pending.reserveCapacity(depth)
-        held.reserveCapacity(depth)
+        pending = .allocate(capacity: depth)
     }
 
-    public func attach(_ client: BlockClient) { self.client = client }
+    deinit { pending.deallocate() }
+
+    public func attach(_ client: BlockClient) { self.client = .passUnretained(client) }
     public func resume() throws(SystemError) { isSuspended = false }
 
     public func submit(_ request: BlockRequest) -> Bool {
         precondition(!isSuspended && !isClosed, "a request to a suspended queue")
-        if pending.count + held.count + stalled.count >= depth { return false }
-        pending.append(request)
+        if pendingCount + held.count + stalled.count >= depth { return false }
+        pending[(pendingHead + pendingCount) % depth] = request
+        pendingCount += 1
         return true
     }
 
     public func commit() {
         if isCommitting { return }
         isCommitting = true
-        while !pending.isEmpty {
+        while pendingCount > 0 {
             // The client may submit more meanwhile: what is there now is a batch.
             var delivered = 0
-            var index = 0
-            let count = pending.count
-            while index < count {
-                let request = pending[index]
-                index += 1
-                switch backend.verdict?(request) ?? .carryOut {
+            for _ in 0..<pendingCount {
+                let request = pending[pendingHead]
+                pendingHead = (pendingHead + 1) % depth
+                pendingCount -= 1
+                switch backend.decides ? backend.verdict?(request) ?? .carryOut : .carryOut {
                 case .hold: held.append(request)
                 case .stall: stalled.append(request)
                 case .end(let status): deliver(request, status, &delivered)
                 case .carryOut: deliver(request, backend.carryOut(request), &delivered)
                 }
             }
-            pending.removeFirst(count)
-            if delivered > 0 { client?.blockBatchDone() }
+            if delivered > 0 { client?._withUnsafeGuaranteedRef { $0.blockBatchDone() } }
         }
         isCommitting = false
     }
@@ -206,7 +215,7 @@ public final class MemoryBlockQueue: BlockQueue {
     private func deliver(_ request: BlockRequest, _ status: BlockStatus, _ delivered: inout Int) {
         counters.count(request.operation, status, bytes: request.count, nanoseconds: 0)
         delivered += 1
-        client?.blockRequestDone(request.tag, status)
+        client?._withUnsafeGuaranteedRef { $0.blockRequestDone(request.tag, status) }
     }
 
     /// How many requests are held back.
@@ -215,10 +224,10 @@ public final class MemoryBlockQueue: BlockQueue {
     /// Carries out what was held back, the newest first if asked.
     public func releaseHeld(reversed: Bool = false) {
         let requests = reversed ? held.reversed() : held
-        held.removeAll(keepingCapacity: true)
+        held = []
         var delivered = 0
         for request in requests { deliver(request, backend.carryOut(request), &delivered) }
-        if delivered > 0 { client?.blockBatchDone() }
+        if delivered > 0 { client?._withUnsafeGuaranteedRef { $0.blockBatchDone() } }
         commit()
     }
 
@@ -242,8 +251,10 @@ public final class MemoryBlockQueue: BlockQueue {
 
     public func close() {
         isClosed = true
-        pending = []
+        pendingCount = 0
         held = []
+        stalled = []
         client = nil
+        backend.forget(self)
     }
 }
