@@ -26,6 +26,19 @@ open class EventHandler: @unchecked Sendable {
 
     /// Called on the loop's thread.
     open func ready(_ events: Readiness) {}
+
+    // For handlers given to `addPoller`: before the loop sleeps it looks for their work itself for a moment.
+
+    /// The loop will look: whoever makes work need not signal it.
+    open func beginPolling() {}
+
+    /// Looks for work and does it.
+    ///
+    /// - Returns: whether there was any.
+    open func poll() -> Bool { false }
+
+    /// The loop looks no more: work must be signalled from now on. What has come up meanwhile is done here.
+    open func endPolling() {}
 }
 
 /// A thread that waits for descriptors and calls their handlers, one at a time.
@@ -33,8 +46,8 @@ open class EventHandler: @unchecked Sendable {
 /// Everything that belongs to a loop (its handlers and their devices' queues) is touched on its thread only, which is
 /// why it needs no locks. Other threads hand work over with `perform`.
 @safe public final class EventLoop: @unchecked Sendable {
-    // @unchecked: `slots`, `used`, `running` and `retired` belong to the loop's thread (before it starts, to its creator); the rest
-    // is immutable or atomic.
+    // @unchecked: `slots`, `used`, `running`, `retired`, `pollers`, `pollerCount` and `window` belong to the loop's thread (before
+    // it starts, to its creator); the rest is immutable or atomic.
 
     @safe private struct Slot {
         var descriptor: CInt
@@ -51,7 +64,10 @@ open class EventHandler: @unchecked Sendable {
     /// How many descriptors one loop can wait for.
     public static let descriptorsMax = 1024
     private static let batch = 64
-
+    /// How many handlers can be polled for.
+    static let pollersMax = 64
+    /// Successful looks in a row before other handlers get their turn.
+    private static let looksMax = 64
     private let epoll: Descriptor
     private let wakeUp: EventFD
     private let slots: UnsafeMutableBufferPointer<Slot>
@@ -59,13 +75,21 @@ open class EventHandler: @unchecked Sendable {
     private var running = false
     /// Handlers unwatched while the events at hand are dealt with; released after them.
     private var retired: [Unmanaged<EventHandler>] = unsafe []
+    private let pollers: UnsafeMutableBufferPointer<Unmanaged<EventHandler>?>
+    private var pollerCount = 0
+    private var window: PollingWindow
     private let handedOver = Mutex<[@Sendable () -> Void]>([])
     private let thread = Mutex<Thread?>(nil)
     private let threadIdentifier = Atomic<CInt>(0)
     public let name: String
 
-    public init(name: String) throws(SystemError) {
+    /// - Parameter pollingLimit: how long, in nanoseconds, the loop looks for work of polled handlers before it sleeps, at
+    ///   most; see `PollingWindow` for what it costs where processors are scarce. Zero sleeps at once.
+    public init(name: String, pollingLimit: UInt64 = 0) throws(SystemError) {
         self.name = name
+        window = PollingWindow(limit: pollingLimit)
+        unsafe pollers = .allocate(capacity: Self.pollersMax)
+        unsafe pollers.initialize(repeating: nil)
         epoll = Descriptor(adopting: try retrying("create epoll") { epoll_create1(CInt(EPOLL_CLOEXEC)) })
         wakeUp = try EventFD()
         unsafe slots = .allocate(capacity: Self.descriptorsMax)
@@ -76,6 +100,7 @@ open class EventHandler: @unchecked Sendable {
     deinit {
         for index in 0..<used { unsafe slots[index].handler?.release() }
         unsafe slots.deallocate()
+        unsafe pollers.deallocate()
     }
 
     /// Whether the caller runs on this loop's thread.
@@ -123,6 +148,66 @@ open class EventHandler: @unchecked Sendable {
         while let handler = unsafe retired.popLast() { unsafe handler.release() }
     }
 
+    // MARK: Polling (on the loop's thread, or before it starts)
+
+    /// Looks for the handler's work before sleeping. The handler lives until `removePoller`; beyond a certain number, it is
+    /// not polled, which costs only time.
+    public func addPoller(_ handler: EventHandler) {
+        assertOwned()
+        guard pollerCount < Self.pollersMax else { return }
+        unsafe pollers[pollerCount] = .passUnretained(handler)
+        pollerCount += 1
+    }
+
+    /// Undoes `addPoller`. Not from within the polling methods.
+    public func removePoller(_ handler: EventHandler) {
+        assertOwned()
+        let wanted = unsafe Unmanaged.passUnretained(handler).toOpaque()
+        for index in 0..<pollerCount where unsafe pollers[index]?.toOpaque() == wanted {
+            pollerCount -= 1
+            unsafe pollers[index] = pollers[pollerCount]
+            unsafe pollers[pollerCount] = nil
+            return
+        }
+    }
+
+    /// Looks for work until none comes within the window.
+    ///
+    /// - Returns: whether there was any.
+    private func lookForWork() -> Bool {
+        for index in 0..<pollerCount { unsafe pollers[index]?._withUnsafeGuaranteedRef { $0.beginPolling() } }
+        var looks = 0
+        var idle = 0
+        // When the present idleness began, and when the clock was read last.
+        var start = monotonicNanoseconds()
+        var last = start
+        while looks < Self.looksMax {
+            var found = false
+            for index in 0..<pollerCount {
+                if unsafe pollers[index]?._withUnsafeGuaranteedRef({ $0.poll() }) ?? false { found = true }
+            }
+            if found {
+                looks &+= 1
+                idle = 0
+                start = 0
+                continue
+            }
+            wafer_cpu_pause()
+            idle &+= 1
+            // The clock is slow compared with a look.
+            guard idle & 15 == 0 else { continue }
+            let now = monotonicNanoseconds()
+            if start == 0 {
+                start = now
+            } else if !window.looked(after: now &- last, now: now) || now &- start >= window.nanoseconds {
+                break
+            }
+            last = now
+        }
+        for index in 0..<pollerCount { unsafe pollers[index]?._withUnsafeGuaranteedRef { $0.endPolling() } }
+        return looks > 0
+    }
+
     private func slotIndex(of descriptor: CInt) -> Int? {
         for index in 0..<used where unsafe slots[index].descriptor == descriptor && slots[index].handler != nil {
             return index
@@ -166,7 +251,15 @@ open class EventHandler: @unchecked Sendable {
         unsafe withUnsafeTemporaryAllocation(of: wafer_epoll_event.self, capacity: Self.batch) { events in
             guard let base = events.baseAddress else { return }
             while running {
-                let count = unsafe wafer_epoll_wait(epoll.raw, base, CInt(Self.batch), -1)
+                let isPolling = window.limit > 0 && pollerCount > 0
+                // After work was found there may be more soon: look at the descriptors, but do not sleep.
+                let isBusy = isPolling && window.nanoseconds > 0 && lookForWork()
+                let start = isPolling && !isBusy ? monotonicNanoseconds() : 0
+                let count = unsafe wafer_epoll_wait(epoll.raw, base, CInt(Self.batch), isBusy ? 0 : -1)
+                if start > 0 {
+                    let now = monotonicNanoseconds()
+                    window.slept(now &- start, now: now)
+                }
                 if count <= 0 { continue }  // EINTR: nothing is ready
                 for index in 0..<Int(count) {
                     unsafe dispatch(events[index].key, Readiness(rawValue: events[index].events))

@@ -49,6 +49,8 @@ import Synchronization
         var isPumping = false
         var isSuspended = true
         var isWatched = false
+        /// The loop looks into the ring by itself.
+        var isPolled = false
         /// An answer that came while suspended.
         var answer: BlockAnswer?
         var isClosed = false
@@ -213,6 +215,7 @@ import Synchronization
             try loop.watch(event.raw, for: [.readable, .edgeTriggered], self)
             unsafe state.pointee.isWatched = true
         }
+        if unsafe state.pointee.isSuspended { loop?.addPoller(self) }
         unsafe state.pointee.isSuspended = false
         if let answer = unsafe state.pointee.answer {
             unsafe state.pointee.answer = nil
@@ -229,6 +232,7 @@ import Synchronization
             }
             if unsafe state.pointee.operations > 0 { submitToRing(waitFor: 1) }
         }
+        loop?.removePoller(self)
         unsafe state.pointee.isSuspended = true
         return unsafe state.pointee.inFlight
     }
@@ -250,6 +254,7 @@ import Synchronization
             submitToRing(waitFor: 1)
             while ring.nextCompletion() != nil { unsafe state.pointee.operations &-= 1 }
         }
+        loop?.removePoller(self)
         if let event, unsafe state.pointee.isWatched { loop?.unwatch(event.raw) }
         backend.remove(self)
     }
@@ -258,6 +263,22 @@ import Synchronization
 
     /// The kernel has results.
     override func ready(_ events: Readiness) { pump(poll: false) }
+
+    override func beginPolling() {
+        ring.disableEvent()
+        unsafe state.pointee.isPolled = true
+    }
+
+    override func poll() -> Bool {
+        guard ring.hasDeferredWork || ring.hasCompletions else { return false }
+        pump(poll: false)
+        return true
+    }
+
+    override func endPolling() {
+        unsafe state.pointee.isPolled = false
+        if ring.enableEvent() { pump(poll: false) }
+    }
 
     /// Submits, takes results and delivers, until nothing is left to do now.
     ///
@@ -287,7 +308,7 @@ import Synchronization
                 loop?.perform { self.pump(poll: true) }
                 break
             }
-            if !ring.enableEvent() { break }
+            if unsafe state.pointee.isPolled || !ring.enableEvent() { break }
             ring.disableEvent()
         }
         unsafe state.pointee.isPumping = false

@@ -91,6 +91,13 @@ static inline int wafer_epoll_wait(int epoll, struct wafer_epoll_event *events, 
     return epoll_wait(epoll, (struct epoll_event *)events, count, timeout);
 }
 
+// Tells the processor that a loop only waits: the other thread of the core runs faster, and a hypervisor below may notice.
+static inline void wafer_cpu_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
 // Handlers are C functions, so that no Swift runs in signal context.
 int wafer_install_wakeup_handler(int signal);
 int wafer_ignore_signal(int signal);

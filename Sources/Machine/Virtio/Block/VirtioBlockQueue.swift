@@ -23,8 +23,8 @@ import Synchronization
         var isStarved = false
         /// Requests were answered without the disk, and the driver has not seen it.
         var needsPublish = false
-        /// Writes must be durable before they complete.
-        var isDurable = false
+        /// The loop looks into the ring by itself.
+        var isPolled = false
     }
 
     /// Tells the queue what the disk has done.
@@ -106,6 +106,7 @@ import Synchronization
         if ring.inFlight == 0 { abandonWaiting() }
         do throws(SystemError) {
             try disk.resume()
+            loop?.addPoller(self)
         } catch {
             device?.needsReset("queue \(index): \(error)")
         }
@@ -113,6 +114,7 @@ import Synchronization
 
     override func stopped() {
         // Everything comes back now, except what waits for an answer because the storage is full.
+        loop?.removePoller(self)
         disk.suspend()
         unsafe state.pointee.isStarved = false
     }
@@ -122,6 +124,29 @@ import Synchronization
         disk.abandonWaiting()
         for index in 0..<(unsafe state.pointee.made) { unsafe freeSlots[index] = UInt16(truncatingIfNeeded: index) }
         unsafe state.pointee.free = state.pointee.made
+    }
+
+    override func beginPolling() {
+        ring.disableNotifications()
+        unsafe state.pointee.isPolled = true
+    }
+
+    override func poll() -> Bool {
+        guard ring.hasNext, unsafe !state.pointee.isStarved else { return false }
+        process()
+        return true
+    }
+
+    override func endPolling() {
+        unsafe state.pointee.isPolled = false
+        if unsafe !state.pointee.isStarved && ring.enableNotifications() { process() }
+    }
+
+    /// Asks the driver to ring again, or relies on being polled.
+    ///
+    /// - Returns: true if there is work already.
+    private func awaitDriver() -> Bool {
+        unsafe state.pointee.isPolled ? ring.hasNext : ring.enableNotifications()
     }
 
     override func process() {
@@ -134,7 +159,7 @@ import Synchronization
             isWaiting = !takeRequests()
             disk.commit()
             publishAnswers()
-        } while !isWaiting && ring.enableNotifications()
+        } while !isWaiting && awaitDriver()
         unsafe state.pointee.isProcessing = false
     }
 
@@ -205,7 +230,7 @@ import Synchronization
         if unsafe state.pointee.isProcessing {
             if ring.hasNext { _ = takeRequests() }
         } else if unsafe state.pointee.isStarved || ring.hasNext {
-            repeat { ring.disableNotifications() } while takeRequests() && ring.enableNotifications()
+            repeat { ring.disableNotifications() } while takeRequests() && awaitDriver()
             publishAnswers()
         }
     }

@@ -124,8 +124,11 @@ extension VirtQueue {
     }
 
     func disableSplit() {
-        // With event indices, the driver rings only for the index asked for: there is nothing to switch off.
-        if !usesEventIndex { setNoNotify(Flag.noNotify) }
+        guard usesEventIndex else { return setNoNotify(Flag.noNotify) }
+        // The driver rings only for the index asked for: ask for one that is half a round away.
+        let offset = 4 &+ 8 &* Int(places.size)
+        unsafe Self.word(device, offset).pointee.store(position.available &+ 0x8000, ordering: .relaxed)
+        markDevice(offset, 2)
     }
 
     private func setNoNotify(_ flags: UInt16) {
