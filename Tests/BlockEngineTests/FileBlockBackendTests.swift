@@ -362,6 +362,25 @@ struct FileBlockBackendTests {
         var capacity: UInt64 = 0
     }
 
+    @Test("a write-through disk works like any other")
+    func writeThrough() throws {
+        try withTemporaryDirectory { directory in
+            let path = directory + "/disk.img"
+            try makeFile(path, count: 65536)
+            var options = FileBlockOptions()
+            options.isWriteThrough = true
+            let disk = try FileDisk([.whole(BlockFile(opening: path, writable: true))], options)
+            let buffer = BlockBuffer(count: 8192, filledWith: 3)
+            #expect(
+                try disk.run(
+                    buffer.request(.write, tag: 1, at: 0, [0..<4096]),
+                    BlockRequest(.writeZeroes, tag: 2, offset: 4096, count: 4096),
+                    BlockRequest(.discard, tag: 3, offset: 8192, count: 4096),
+                    buffer.request(.read, tag: 4, at: 16384, [4096..<8192])) == [.done, .done, .done, .done])
+            #expect(try contents(path, count: 4096) == [UInt8](repeating: 3, count: 4096))
+        }
+    }
+
     @Test("requests are counted with their bytes")
     func counters() throws {
         try withTemporaryDirectory { directory in

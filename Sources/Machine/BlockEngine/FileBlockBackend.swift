@@ -26,6 +26,8 @@ public struct FileBlockOptions: Sendable {
     public var identity = ""
     /// Whether the guest's discards free space. Off, a thick disk stays thick.
     public var discards = true
+    /// Whether every write is on stable storage before it completes, whatever the guest asks for.
+    public var isWriteThrough = false
     /// Called when the storage is full: writes wait until `answer`. Without it they fail. On a loop's thread, once until
     /// answered.
     public var onQuestion: (@Sendable (BlockQuestion) -> Void)?

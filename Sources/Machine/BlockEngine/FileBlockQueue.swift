@@ -81,6 +81,7 @@ import Synchronization
     let isReadOnly: Bool
     let blockMask: UInt64
     let discards: Bool
+    let isWriteThrough: Bool
     let ring: IORing
     let slots: UnsafeMutablePointer<RequestSlot>
     let state: UnsafeMutablePointer<State>
@@ -101,6 +102,7 @@ import Synchronization
         isReadOnly = backend.options.isReadOnly
         blockMask = UInt64(backend.options.logicalBlock) - 1
         discards = backend.options.discards
+        isWriteThrough = backend.options.isWriteThrough
         // A slot has one operation with the ring at most: the ring is never full.
         ring = try IORing(capacity: depth, completionCapacity: 2 * depth)
         event = loop == nil ? nil : try EventFD()
@@ -201,6 +203,7 @@ import Synchronization
         unsafe state.pointee.inFlight &+= 1
         let slot = unsafe slots + Int(index)
         unsafe slot.pointee = RequestSlot(request, submitted: state.pointee.now)
+        if isWriteThrough { unsafe slot.pointee.request.options.insert(.durable) }
         if let status = unsafe refusal(slot) { finish(index, status) } else { step(index) }
         return true
     }

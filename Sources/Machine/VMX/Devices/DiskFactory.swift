@@ -35,9 +35,6 @@ struct DiskFactory {
                 queueCount: disk.queueCount ?? min(machine.shape.processors, loops.count))
             let function = try VirtioFactory(machine: machine, log: log).function(device, name)
             if !layout.isReadOnly { try layout.markChanged() }
-            if disk.writeThrough {
-                log.warning("\(name): writeThrough is left to the guest, which may switch its write cache off")
-            }
             let access = layout.isReadOnly ? ", read-only" : ""
             return MachineDevice(
                 name: name, summary: "virtio disk of \(layout.byteCount >> 20) MiB\(access) on \(disk.path)",
@@ -65,7 +62,8 @@ struct DiskFactory {
             case .file(let file, let offset):
                 let opened = try files[ObjectIdentifier(file)] ?? blockFile(file)
                 files[ObjectIdentifier(file)] = opened
-                return DiskExtent(count: extent.byteCount, source: .file(opened, offset: offset))
+                return DiskExtent(
+                    count: extent.byteCount, source: .file(opened, offset: offset), isWritable: extent.isWritable)
             }
         }
     }
@@ -85,7 +83,11 @@ struct DiskFactory {
         var options = FileBlockOptions()
         options.isReadOnly = layout.isReadOnly
         options.discards = disk.discard
-        options.identity = "\(configuration.uuid)-\(disk.address)".filter { $0 != " " && $0 != ":" }
+        options.isWriteThrough = disk.writeThrough
+        // A serial number of 20 bytes: first what tells the machine's disks apart, then as much as fits of what tells
+        // machines apart.
+        let unit = "\(disk.address)".map { $0 == ":" ? "-" : $0 }
+        options.identity = String((unit + ["-"] + "\(configuration.uuid)".filter(\.isHexDigit)).prefix(20))
         return options
     }
 
