@@ -148,7 +148,11 @@ public final class VMXProcess: @unchecked Sendable {
         machine.changed = { [unowned self] state in control?.announce(state.rawValue) }
         machine.ended = { [unowned self] state in end(state) }
         loop.perform { [self] in
-            do { try machine.powerOn() } catch {
+            do {
+                try machine.powerOn()
+                // Most code and much of the heap was for the start only.
+                releaseStartupMemory()
+            } catch {
                 log.error("cannot power on: \(error)")
                 writeToStandardError("wafer vmx: cannot power on: \(error)\n")
                 exitCode = .configuration
