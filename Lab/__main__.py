@@ -5,7 +5,7 @@ import socket
 import sys
 from pathlib import Path
 
-from . import keeper, session, terminal
+from . import keeper, paths, session, terminal
 from .channel import DATA_MAX
 from .host import Host
 from .progress import say
@@ -79,7 +79,7 @@ def _up(arguments: argparse.Namespace) -> None:
 def _keep(arguments: argparse.Namespace) -> None:
     machine = session.machine(arguments.cpus, arguments.memory)
     flavour = session.bench_flavour() if arguments.bench else session.vms_flavour() if arguments.vms else None
-    keeper.keep(Host("background", machine, flavour, arguments.append))
+    keeper.keep(Host(f"background-{paths.STATE.stem}", machine, flavour, arguments.append))
 
 
 def _down(_: argparse.Namespace) -> None:

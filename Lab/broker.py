@@ -10,7 +10,7 @@ import struct
 import threading
 from pathlib import Path
 
-from .channel import CLOSE, DONE, EXITED, FAILED, HEADER, HELLO, MAGIC, VERSION, frames
+from .channel import CLOSE, DONE, EXITED, FAILED, FILLER, HEADER, HELLO, MAGIC, VERSION, frames
 
 FINAL = (EXITED, DONE, FAILED)
 
@@ -125,6 +125,7 @@ class _Client:
 
     def _receive(self) -> None:
         try:
+            self._stream.recv(len(FILLER), socket.MSG_WAITALL)
             hello = self._stream.recv(HELLO.size, socket.MSG_WAITALL)
             if len(hello) == HELLO.size and HELLO.unpack(hello)[:2] == (MAGIC, VERSION):
                 self._queue.put(hello)

@@ -1,6 +1,7 @@
 """The client of the lab channel (docs/formats/lab-channel.md)."""
 
 import os
+import select
 import socket
 import struct
 import threading
@@ -11,6 +12,8 @@ MAGIC = b"\0WAFLAB\n"
 VERSION = 1
 HELLO = struct.Struct("<8sIQ")
 HEADER = struct.Struct("<IIB")
+# Completes any frame an earlier client began, and then is no frame.
+FILLER = bytes(131_072 + 8)
 WINDOW = 262_144
 DATA_MAX = 65_536
 
@@ -63,25 +66,28 @@ def greet(stream: socket.socket, timeout: float, alive: Callable[[], bool] = lam
     Returns what came behind the host's. `alive` says whether it is worth while to go on waiting.
     """
     hello = HELLO.pack(MAGIC, VERSION, int.from_bytes(os.urandom(8), "little"))
+    unsent = memoryview(FILLER + hello)
     deadline = time.monotonic() + timeout
     received = b""
-    stream.settimeout(0.5)
-    stream.sendall(hello)
+    stream.setblocking(False)
     while hello not in received:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the host did not open its lab channel within {timeout:.0f} s")
         if not alive():
             raise Disconnected("the host ended before it opened its lab channel")
+        readable, writable, _ = select.select([stream], [stream] if unsent else [], [], 0.5)
         try:
-            data = stream.recv(65_536)
-        except TimeoutError:
+            if writable:
+                unsent = unsent[stream.send(unsent):]
+            data = stream.recv(65_536) if readable else None
+        except BlockingIOError:
             continue
         except ConnectionError:
             data = b""
-        if not data:
+        if data == b"":
             raise Disconnected("the lab channel was closed")
-        received = received[-HELLO.size:] + data
-    stream.settimeout(None)
+        received = received[-HELLO.size:] + (data or b"")
+    stream.setblocking(True)
     return received.partition(hello)[2]
 
 

@@ -224,12 +224,12 @@ class Host(Guest):
             if here < 1:
                 self.machine.forwards[_free_port()] = self.machine.forwards.pop(here)
         append = [
-            "console=ttyS0", "loglevel=4", "panic=-1", "mitigations=off", "wafer.lab=1", "wafer.net=10.0.2.100/24,10.0.2.2",
+            "console=ttyS0", "loglevel=4", "panic=-1", "mitigations=off", "cryptomgr.notests", "wafer.lab=1", "wafer.net=10.0.2.100/24,10.0.2.2",
             *self.flavour.append, *self.append]
         disks = [self._disk(disk) for disk in self.flavour.disks + self.machine.disks]
         hardware = replace(self.machine, disks=disks)
         command = arguments(
-            hardware, acceleration.choose(linux), linux.image, initrd, " ".join(append), self.directory, self._sockets)
+            hardware, acceleration.choose(linux), linux.unpacked, initrd, " ".join(append), self.directory, self._sockets)
         (self.directory / "command").write_text("\n".join(command) + "\n")
         self.started = time.monotonic()
         with (self.directory / "qemu.log").open("wb") as log:

@@ -62,7 +62,7 @@ def up(options: list[str], timeout: float = 300) -> dict:
     except NotUp:
         paths.STATE.unlink(missing_ok=True)
     paths.LAB.mkdir(parents=True, exist_ok=True)
-    log = paths.LAB / "keeper.log"
+    log = paths.LAB / f"{paths.STATE.stem}-keeper.log"
     with log.open("wb") as stream:
         keeper = subprocess.Popen(
             [sys.executable, "-m", "Lab", "keep", *options], cwd=paths.ROOT, stdin=subprocess.DEVNULL,

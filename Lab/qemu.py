@@ -42,7 +42,7 @@ def arguments(
     kvm = acceleration == "kvm"
     words = [
         "qemu-system-x86_64", "-name", f"wafer-lab-{directory.name}", "-nodefaults", "-no-user-config", "-no-reboot",
-        "-display", "none", "-machine", "q35",
+        "-display", "none", "-machine", "q35,sata=off",
         "-accel", "kvm" if kvm else "tcg,thread=multi", "-cpu", "host" if kvm else "EPYC,+svm,+npt",
         "-smp", str(machine.cpus), "-m", str(machine.memory_mib),
         "-kernel", str(kernel), "-initrd", str(initrd), "-append", append,

@@ -96,7 +96,7 @@ def smoke() -> None:
 
 def _start_guest(host: Host) -> tuple[Process, socket.socket]:
     """Starts the sample VM; returns its process and its console."""
-    vmx = host.popen(["wafer", "vmx", "--log-to-stderr", f"{VM}/debian12.vmx"])
+    vmx = host.popen(["wafer", "vmx", f"{VM}/debian12.vmx"])
     with step("starting the guest"):
         path = f"{VM}/console.sock"
         host.wait_for(lambda: vmx.ended or "console.sock" in host.entries(VM), 60, f"the guest's console {path}")

@@ -48,6 +48,18 @@ struct LabFrameTests {
         #expect(reader.next() == .hello(hello))
     }
 
+    @Test("a client that follows one cut off in the middle of a frame is understood", arguments: [0, 3, 9, 200])
+    func successor(cut: Int) {
+        var reader = greetedReader()
+        let frame = LabFrame.encode(.data, channel: 7, [UInt8](repeating: 1, count: 60_000))
+        reader.append(Array(frame.prefix(cut)))
+        reader.append([UInt8](repeating: 0, count: 131_080) + hello)
+        var items: [LabFrameReader.Item] = []
+        while let item = reader.next() { items.append(item) }
+        #expect(items.last == .hello(hello))
+        #expect(items.dropLast().last == .malformed)
+    }
+
     @Test("a request is read field by field")
     func request() throws {
         let body: [UInt8] =

@@ -53,6 +53,25 @@ public enum FileSystem {
         try file.write(all: bytes.span, path)
     }
 
+    /// Names in a directory with what they are, a link not followed; without `.` and `..`, in no order.
+    ///
+    /// Cheaper than `status(of:)` for each: the kernel says it along with the name. Not every disk file system does
+    /// (`unknown`); /proc, /sys, tmpfs and ext4 do.
+    public static func entries(in path: String) throws(SystemError) -> [(name: String, kind: FileKind)] {
+        guard let stream = unsafe opendir(path) else { throw SystemError.last("list", path) }
+        defer { _ = unsafe closedir(stream) }
+        var entries: [(name: String, kind: FileKind)] = []
+        while let entry = unsafe readdir(stream) {
+            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            // The DT_ constants are the file type bits of a mode, shifted down (dirent.h, DTTOIF).
+            let kind = FileKind(mode: mode_t(unsafe entry.pointee.d_type) << 12)
+            if name != ".", name != ".." { entries.append((name, kind)) }
+        }
+        return entries
+    }
+
     /// What stands at a path, a link not followed; nil if nothing does.
     public static func status(of path: String) -> FileStatus? {
         var result = stat()

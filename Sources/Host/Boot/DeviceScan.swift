@@ -7,13 +7,13 @@ enum DeviceScan {
         var aliases: Set<String> = []
         var pending = [root]
         while let directory = pending.popLast() {
-            guard let names = try? listDirectory(directory) else { continue }
-            for name in names {
+            guard let entries = try? FileSystem.entries(in: directory) else { continue }
+            for (name, kind) in entries {
                 let path = "\(directory)/\(name)"
                 if name == "modalias" {
                     // A device may go while it is looked at.
                     if let alias = try? FileSystem.text(of: path), !alias.isEmpty { aliases.insert(alias) }
-                } else if FileSystem.status(of: path)?.kind == .directory {
+                } else if kind == .directory {
                     pending.append(path)
                 }
             }

@@ -10,7 +10,12 @@ final class LabServer: LabSink {
     private var outbox: [UInt8] = []
     private var sent = 0
     private var channels: [UInt32: any LabActivity] = [:]
-    private var connected = true
+    /// Since when the port has had no peer; nil while it has one.
+    private var disconnectedAt: UInt64?
+    private var wasReset = false
+    /// How long a peer may be gone before what it had running is ended. The kernel tells of peers that go and come on
+    /// another path than their data: a new peer's first bytes can come before the old one is seen to go.
+    private static let grace: UInt64 = 500_000_000
 
     /// - Parameters:
     ///   - port: the virtio-serial port, non-blocking.
@@ -35,7 +40,7 @@ final class LabServer: LabSink {
 
     func watches() -> [Watch] {
         var watches = channels.values.flatMap { $0.watches(self) }
-        if connected {
+        if disconnectedAt == nil {
             let events: PollEvents = sent < outbox.count ? [.readable, .writable] : .readable
             watches.append(Watch(port.raw, events) { [unowned self] in self.portReady($0) })
         }
@@ -44,19 +49,26 @@ final class LabServer: LabSink {
 
     /// A port without a peer is ready for ever, so it is not waited for but looked at ten times a second.
     var deadline: UInt64? {
-        let port = connected ? nil : monotonicNanoseconds() + 100_000_000
+        let port = disconnectedAt == nil ? nil : monotonicNanoseconds() + 100_000_000
         return (channels.values.map(\.deadline) + [port]).compactMap { $0 }.min()
     }
 
     /// Lets every channel go on; called once a turn.
     func advance() {
-        if !connected, let state = try? poll([PollInterest(port.raw, .readable)], milliseconds: 0),
-            !(state.first ?? .hangUp).contains(.hangUp)
-        {
-            connected = true
-        }
+        lookForPeer()
         for (number, activity) in channels where activity.advance(self) { channels[number] = nil }
         flush()
+    }
+
+    private func lookForPeer() {
+        guard let since = disconnectedAt else { return }
+        let state = try? poll([PollInterest(port.raw, .readable)], milliseconds: 0)
+        if let events = state?.first, !events.contains(.hangUp) {
+            disconnectedAt = nil
+        } else if !wasReset, monotonicNanoseconds() - since > Self.grace {
+            wasReset = true
+            reset()
+        }
     }
 
     func childEnded(_ process: Int32, _ status: ExitStatus) {
@@ -68,8 +80,8 @@ final class LabServer: LabSink {
         guard !events.isDisjoint(with: [.readable, .hangUp, .error]) else { return }
         guard let bytes = port.readAvailable(limit: 65_536) else { return }
         if bytes.isEmpty {
-            connected = false
-            reset()
+            disconnectedAt = monotonicNanoseconds()
+            wasReset = false
             return
         }
         reader.append(bytes)
