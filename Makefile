@@ -58,6 +58,10 @@ test-lab: wafer
 bench: deps wafer hotpaths
 	$(PYTHON) -m Benchmarks $(if $(QUICK),--quick) $(PARTS)
 
+# Everything, with the tests that take minutes: an unmodified Debian guest under load, hot-plug, hard stops, all processors.
+test-system: deps wafer
+	$(PYTHON) -m pytest -q Lab
+
 # Fails if a path that a running guest uses all the time allocates or counts references.
 hotpaths:
 	$(SWIFT) build -c release --product hotpaths
