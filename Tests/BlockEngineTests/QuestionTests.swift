@@ -16,6 +16,37 @@ private func withSmallFileSystem(_ body: (String) throws -> Void) throws {
     }
 }
 
+@Suite("Disk on storage that fails", .ring)
+struct FailureQuestionTests {
+    @Test("an error of the storage waits for an answer, if that is wanted")
+    func asksOnAnyError() throws {
+        try withTemporaryDirectory { directory in
+            let path = directory + "/disk.img"
+            try makeFile(path, count: 65536, filledWith: 7)
+            let questions = Mutex<[BlockQuestion]>([])
+            var options = FileBlockOptions()
+            options.onQuestion = { question in questions.withLock { $0.append(question) } }
+            options.asksOnAnyError = true
+            let disk = try FileDisk([.whole(BlockFile(opening: path, writable: true))], options)
+            let buffer = BlockBuffer(count: 8192)
+            // Somebody cuts the file off, and puts it right again.
+            #expect(truncate(path, 4096) == 0)
+            #expect(try disk.run(buffer.request(.read, tag: 1, at: 8192, [0..<4096])) == [nil])
+            #expect(questions.withLock { $0.map(\.error.number) } == [EIO])
+            #expect(truncate(path, 65536) == 0)
+            disk.backend.answer(.retry)
+            #expect(disk.queue.suspend() == 0)
+            #expect(disk.collector.statuses == [1: .done])
+
+            try disk.queue.resume()
+            #expect(truncate(path, 4096) == 0)
+            #expect(try disk.run(buffer.request(.read, tag: 2, at: 8192, [0..<4096])) == [nil])
+            disk.backend.answer(.fail)
+            #expect(disk.collector.statuses == [2: .failed])
+        }
+    }
+}
+
 @Suite("Disk on full storage", .ring, .enabled(if: geteuid() == 0, "only root may mount a small file system"))
 struct QuestionTests {
     @Test("without anybody to ask, a write to full storage fails and the next ones go on")

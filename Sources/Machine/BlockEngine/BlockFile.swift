@@ -1,7 +1,7 @@
 public import Linux
 import Synchronization
 
-/// Whether a disk's data goes through the host's page cache: the option `wafer.diskCache`.
+/// Whether a disk's data goes through the host's page cache: the key `scsiB:T.wafer.direct`.
 public enum DiskCache: String, Sendable {
     /// Past it (O_DIRECT), the default: no second copy of what the guest caches itself, no host memory taken from other
     /// guests, and after a migration no old pages. Requests that are not aligned as the storage asks still go through

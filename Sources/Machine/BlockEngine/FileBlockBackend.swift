@@ -4,7 +4,7 @@ import Synchronization
 
 /// Something that stops a disk and that only an administrator can decide.
 public struct BlockQuestion: Sendable, Equatable {
-    /// The file whose storage is full.
+    /// The file whose storage failed or is full.
     public var file: String
     public var error: SystemError
 }
@@ -28,9 +28,11 @@ public struct FileBlockOptions: Sendable {
     public var discards = true
     /// Whether every write is on stable storage before it completes, whatever the guest asks for.
     public var isWriteThrough = false
-    /// Called when the storage is full: writes wait until `answer`. Without it they fail. On a loop's thread, once until
-    /// answered.
+    /// Called when the storage is full: the requests wait until `answer`. Without it they fail. On a loop's thread, once
+    /// until answered.
     public var onQuestion: (@Sendable (BlockQuestion) -> Void)?
+    /// Ask about every error of the storage, not only about a full one.
+    public var asksOnAnyError = false
 
     public init() {}
 }
@@ -41,8 +43,8 @@ public struct FileBlockOptions: Sendable {
 ///   stable storage (fdatasync on every file of the disk, which also empties the caches of the drives). A flush that
 ///   fails on cached data makes all later ones fail, because the kernel forgets what it could not write.
 /// - Order: requests in flight together have none. Overlapping ones give a mixture, as on a real disk.
-/// - Errors: what the storage reports, the guest gets as an error. Interrupted and short operations are continued. Full
-///   storage is an error or a question, see `FileBlockOptions.onQuestion`.
+/// - Errors: what the storage reports, the guest gets as an error, or the administrator as a question, see
+///   `FileBlockOptions.onQuestion`. Interrupted and short operations are continued.
 /// - Reads past the end of a file give zeros only in the file's last, incomplete block. A file that became shorter is an
 ///   error.
 public final class FileBlockBackend: BlockBackend {

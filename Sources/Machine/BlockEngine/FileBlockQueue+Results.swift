@@ -83,24 +83,33 @@ extension FileBlockQueue {
                 return step(index)
             }
         case SystemError.noSpace, SystemError.quotaExceeded:
-            // A flush that fails has lost data: there is nothing to try again.
-            if stage != .sync { return full(index, file, number) }
+            // A flush that fails has lost data: to try again would hide that.
+            if stage != .sync { return unsafe end(index, slot, stage, .noSpace, number) }
         default:
             break
         }
         if stage == .sync, file.hasCachedWrites.load(ordering: .relaxed) {
             file.lostWrites.store(number, ordering: .relaxed)
         }
-        backend.note(SystemError(number: number, operation: Self.name(stage), subject: file.name))
-        finish(index, .failed)
+        unsafe end(index, slot, stage, .failed, number)
     }
 
-    private func full(_ index: Int32, _ file: BlockFile, _ number: CInt) {
-        let error = SystemError(number: number, operation: "write disk", subject: file.name)
+    /// Ends a request with an error, or asks what to do and lets it wait for the answer.
+    private func end(
+        _ index: Int32, _ slot: UnsafeMutablePointer<RequestSlot>, _ stage: RequestSlot.Stage, _ status: BlockStatus,
+        _ number: CInt
+    ) {
+        let name = unsafe state.pointee.files[Int(slot.pointee.file)].owner.takeUnretainedValue().name
+        let error = SystemError(number: number, operation: Self.name(stage), subject: name)
         backend.note(error)
-        if backend.options.onQuestion == nil { return finish(index, .noSpace) }
+        let options = backend.options
+        guard options.onQuestion != nil, status == .noSpace || options.asksOnAnyError else {
+            return finish(index, status)
+        }
+        unsafe slot.pointee.status = status
+        unsafe slot.pointee.retries = 0
         unsafe state.pointee.stalled.append(index, slots)
-        backend.ask(BlockQuestion(file: file.name, error: error))
+        backend.ask(BlockQuestion(file: name, error: error))
     }
 
     private static func name(_ stage: RequestSlot.Stage) -> String {

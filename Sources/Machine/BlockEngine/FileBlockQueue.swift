@@ -393,7 +393,7 @@ import Synchronization
         while let index = unsafe list.removeFirst(slots) {
             switch answer {
             case .retry: step(index)
-            case .fail: finish(index, .noSpace)
+            case .fail: finish(index, unsafe slots[Int(index)].status)
             }
         }
         pump(poll: false)

@@ -26,6 +26,7 @@ struct DiskFactory {
                 let loop = machine.loop
                 let ask = ask
                 options.onQuestion = { question in loop.perform { asking.put(question, ask) } }
+                options.asksOnAnyError = configuration.diskErrorPolicy == .pause
             }
             let backend = try FileBlockBackend(extents(of: layout), options)
             asking.backend = backend
