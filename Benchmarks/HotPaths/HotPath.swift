@@ -10,12 +10,18 @@ struct HotPath {
     let operations: Int
     /// Does the operation so many times.
     let body: (Int) -> Void
+    /// Called when it has been measured, or is not wanted.
+    let finish: () -> Void
 
-    init(_ name: String, operations: Int, mustBeClean: Bool = true, _ body: @escaping (Int) -> Void) {
+    init(
+        _ name: String, operations: Int, mustBeClean: Bool = true, finish: @escaping () -> Void = {},
+        _ body: @escaping (Int) -> Void
+    ) {
         self.name = name
         self.mustBeClean = mustBeClean
         self.operations = operations
         self.body = body
+        self.finish = finish
     }
 }
 

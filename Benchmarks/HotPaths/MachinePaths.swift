@@ -59,6 +59,12 @@ private final class AccessGuest {
         guard machine.state == .running else { throw Unavailable(description: "the machine does not start") }
     }
 
+    /// Stops the guest, which would keep a processor busy by waiting.
+    func stop() {
+        let machine = machine
+        loops[0].performAndWait { machine.powerOff() }
+    }
+
     /// Lets the guest do an access so many times.
     func run(_ access: Access, _ count: Int) {
         let ram = machine.memory.ram
@@ -78,7 +84,7 @@ func machinePaths() throws -> [HotPath] {
         HotPath("vCPU: port write (PM1 enable)", operations: 5_000) { guest.run(.writePort, $0) },
         HotPath("vCPU: MMIO read (PCI configuration)", operations: 5_000) { guest.run(.readMemory, $0) },
         // Keeps the function by a reference, not by the lock: a write may have to wait for a queue's thread.
-        HotPath("vCPU: MMIO write (PCI configuration)", operations: 5_000, mustBeClean: false) {
+        HotPath("vCPU: MMIO write (PCI configuration)", operations: 5_000, mustBeClean: false, finish: guest.stop) {
             guest.run(.writeMemory, $0)
         },
     ]

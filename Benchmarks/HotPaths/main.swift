@@ -42,6 +42,7 @@ for makePaths in allPaths {
     }
     kept += paths
     for path in paths {
+        defer { path.finish() }
         guard wanted.isEmpty || wanted.contains(where: { path.name.contains($0) }) else { continue }
         let cost = Cost.measure(path, operations: quick ? max(path.operations / 10, 1000) : path.operations)
         let numbers = [

@@ -41,7 +41,9 @@ final class EchoDevice: VirtioDevice, @unchecked Sendable {
     var events: [String] = []
 
     override func readConfiguration(_ offset: Int, width: Int) -> UInt64 {
-        Self.read(configuration, offset, width: width)
+        var registers = DeviceConfiguration()
+        for byte in configuration { registers.append(byte) }
+        return registers.read(offset, width: width)
     }
     override func writeConfiguration(_ offset: Int, width: Int, value: UInt64) {
         if width == 1, offset < configuration.count { configuration[offset] = UInt8(truncatingIfNeeded: value) }

@@ -78,12 +78,4 @@ open class VirtioDevice: @unchecked Sendable {
     public final func updateConfiguration(_ change: () -> Void) {
         if let function { function.updateConfiguration(change) } else { change() }
     }
-
-    /// Reads an integer from configuration bytes; what lies outside reads as ones.
-    public static func read(_ bytes: [UInt8], _ offset: Int, width: Int) -> UInt64 {
-        guard offset >= 0, width > 0, width <= 8, offset <= bytes.count - width else { return allOnes(width: width) }
-        var value: UInt64 = 0
-        for index in (0..<width).reversed() { value = value << 8 | UInt64(bytes[offset + index]) }
-        return value
-    }
 }

@@ -81,7 +81,7 @@ struct BlockConfiguration {
     /// Length of the structure up to the fields of secure erase, which is not offered.
     private static let size = 60
 
-    private(set) var bytes = [UInt8](repeating: 0, count: size)
+    private(set) var registers = DeviceConfiguration(count: size)
 
     init(_ geometry: BlockGeometry, queueCount: Int, segmentsMax: Int) {
         setCapacity(geometry.capacity)
@@ -104,13 +104,11 @@ struct BlockConfiguration {
     mutating func setCapacity(_ capacity: UInt64) { set(Offset.capacity, capacity / Self.sectorSize) }
 
     var isWriteback: Bool {
-        get { bytes[Offset.writeback] != 0 }
-        set { bytes[Offset.writeback] = newValue ? 1 : 0 }
+        get { registers[Offset.writeback] != 0 }
+        set { set(Offset.writeback, newValue ? UInt8(1) : 0) }
     }
 
     private mutating func set<T: FixedWidthInteger>(_ offset: Int, _ value: T) {
-        for index in 0..<MemoryLayout<T>.size {
-            bytes[offset + index] = UInt8(truncatingIfNeeded: value >> T(8 * index))
-        }
+        registers.set(offset, value)
     }
 }

@@ -69,7 +69,7 @@ public final class VirtioBlock: VirtioDevice, @unchecked Sendable {
     // MARK: Configuration
 
     public override func readConfiguration(_ offset: Int, width: Int) -> UInt64 {
-        configuration.withLock { VirtioDevice.read($0.bytes, offset, width: width) }
+        configuration.withLock { $0.registers.read(offset, width: width) }
     }
 
     public override func writeConfiguration(_ offset: Int, width: Int, value: UInt64) {

@@ -103,11 +103,12 @@ public final class VirtioBalloon: VirtioDevice, @unchecked Sendable {
     public override func readConfiguration(_ offset: Int, width: Int) -> UInt64 {
         // num_pages u32, actual u32, free_page_hint_cmd_id u32, poison_val u32.
         let values = shared.values.withLock { $0 }
-        var bytes: [UInt8] = []
-        for word in [values.target, values.actual, 0, values.poison] {
-            for byte in 0..<4 { bytes.append(UInt8(truncatingIfNeeded: word >> (8 * UInt32(byte)))) }
-        }
-        return Self.read(bytes, offset, width: width)
+        var configuration = DeviceConfiguration()
+        configuration.append(values.target)
+        configuration.append(values.actual)
+        configuration.append(UInt32(0))
+        configuration.append(values.poison)
+        return configuration.read(offset, width: width)
     }
 
     public override func writeConfiguration(_ offset: Int, width: Int, value: UInt64) {

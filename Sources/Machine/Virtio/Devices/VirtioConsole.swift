@@ -51,13 +51,12 @@ public final class VirtioConsole: VirtioDevice, @unchecked Sendable {
     public override func readConfiguration(_ offset: Int, width: Int) -> UInt64 {
         // cols u16, rows u16, max_nr_ports u32, emerg_wr u32.
         let size = size.withLock { $0 }
-        var bytes = [UInt8](repeating: 0, count: 12)
-        for (index, value) in [size.columns, size.rows].enumerated() {
-            bytes[2 * index] = UInt8(truncatingIfNeeded: value)
-            bytes[2 * index + 1] = UInt8(truncatingIfNeeded: value >> 8)
-        }
-        bytes[4] = 1
-        return Self.read(bytes, offset, width: width)
+        var configuration = DeviceConfiguration()
+        configuration.append(size.columns)
+        configuration.append(size.rows)
+        configuration.append(UInt32(1))
+        configuration.append(UInt32(0))
+        return configuration.read(offset, width: width)
     }
 
     public override func writeConfiguration(_ offset: Int, width: Int, value: UInt64) {

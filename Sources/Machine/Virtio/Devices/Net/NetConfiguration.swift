@@ -15,11 +15,17 @@ struct NetConfiguration: Sendable {
     /// In Mbit/s.
     var speed: UInt32
 
-    /// Registers of the configuration from offset 0.
-    var bytes: [UInt8] {
-        var bytes = address.bytes
-        for word in [status, pairsMax, mtu] { bytes += [UInt8(word & 0xff), UInt8(word >> 8)] }
-        for shift: UInt32 in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: speed >> shift)) }
-        return bytes + [1]  // full duplex
+    /// The structure that the driver reads.
+    var registers: DeviceConfiguration {
+        var registers = DeviceConfiguration()
+        for shift: UInt64 in [40, 32, 24, 16, 8, 0] {
+            registers.append(UInt8(truncatingIfNeeded: address.rawValue >> shift))
+        }
+        registers.append(status)
+        registers.append(pairsMax)
+        registers.append(mtu)
+        registers.append(speed)
+        registers.append(UInt8(1))  // full duplex
+        return registers
     }
 }

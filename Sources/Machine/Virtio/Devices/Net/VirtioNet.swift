@@ -201,7 +201,7 @@ public final class VirtioNet: VirtioDevice, @unchecked Sendable {
     // MARK: Device
 
     public override func readConfiguration(_ offset: Int, width: Int) -> UInt64 {
-        Self.read(configuration.withLock { $0.bytes }, offset, width: width)
+        configuration.withLock { $0.registers }.read(offset, width: width)
     }
 
     public override func activate(_ features: VirtioFeatures) {

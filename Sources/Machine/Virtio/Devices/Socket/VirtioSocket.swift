@@ -60,8 +60,9 @@ public final class VirtioSocket: VirtioDevice, @unchecked Sendable {
     public func resetTransport() { events.resetTransport() }
 
     public override func readConfiguration(_ offset: Int, width: Int) -> UInt64 {
-        let bytes = (0..<8).map { UInt8(truncatingIfNeeded: UInt64(identifier) >> (8 * UInt64($0))) }
-        return Self.read(bytes, offset, width: width)
+        var configuration = DeviceConfiguration()
+        configuration.append(UInt64(identifier))
+        return configuration.read(offset, width: width)
     }
 
     public override func activate(_ features: VirtioFeatures) {
