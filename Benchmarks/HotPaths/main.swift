@@ -44,7 +44,10 @@ for makePaths in allPaths {
     for path in paths {
         defer { path.finish() }
         guard wanted.isEmpty || wanted.contains(where: { path.name.contains($0) }) else { continue }
-        let cost = Cost.measure(path, operations: quick ? max(path.operations / 10, 1000) : path.operations)
+        let operations = quick ? max(path.operations / 10, 1000) : path.operations
+        var cost = Cost.measure(path, operations: operations)
+        // All threads are counted, and one that starts or ends elsewhere shows once; what a path does shows every time.
+        for _ in 0..<2 where !cost.isClean { cost = Cost.measure(path, operations: operations) }
         let numbers = [
             "\(cost.operations)", perThousand(cost.allocations, cost.operations),
             perThousand(cost.retains, cost.operations), perThousand(cost.releases, cost.operations),
