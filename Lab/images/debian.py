@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from .workshop import CACHE, as_root, remove_tree, run
+from .workshop import CACHE, BuildError, as_root, remove_tree, run
 
 SUITE = "bookworm"
 
@@ -30,14 +30,29 @@ INHERITED = ["Acquire::http::Proxy", "Acquire::https::Proxy", "Acquire::Check-Va
 
 
 def sources() -> list[str]:
-    """The archive lines: Debian's own servers, or the mirrors named in WAFER_DEBIAN_MIRROR and WAFER_DEBIAN_SECURITY_MIRROR."""
-    mirror = os.environ.get("WAFER_DEBIAN_MIRROR", "http://deb.debian.org/debian")
-    security = os.environ.get("WAFER_DEBIAN_SECURITY_MIRROR", "http://deb.debian.org/debian-security")
-    return [
-        f"deb {mirror} {SUITE} main",
-        f"deb {mirror} {SUITE}-updates main",
-        f"deb {security} {SUITE}-security main",
-    ]
+    """The archive lines: those of the building machine's own apt that are Debian's main component of our suite.
+
+    WAFER_DEBIAN_MIRROR and WAFER_DEBIAN_SECURITY_MIRROR name others; both must be set.
+    """
+    mirror, security = os.environ.get("WAFER_DEBIAN_MIRROR"), os.environ.get("WAFER_DEBIAN_SECURITY_MIRROR")
+    if mirror and security:
+        return [f"deb {mirror} {SUITE} main", f"deb {mirror} {SUITE}-updates main", f"deb {security} {SUITE}-security main"]
+    lines = _own_sources()
+    if not lines:  # no lists fetched yet
+        subprocess.run(as_root(["apt-get", "update", "-q"]), check=True, stdout=subprocess.DEVNULL)
+        lines = _own_sources()
+    if not lines:
+        raise BuildError(f"apt on this machine has no sources for Debian {SUITE}; set WAFER_DEBIAN_MIRROR and WAFER_DEBIAN_SECURITY_MIRROR")
+    return lines
+
+
+def _own_sources() -> list[str]:
+    form = "$(ORIGIN) $(COMPONENT) $(REPO_URI) $(CODENAME)"
+    listing = subprocess.run(
+        ["apt-get", "indextargets", "--format", form, "Created-By: Packages"], capture_output=True, text=True, check=True).stdout
+    suites = {SUITE, f"{SUITE}-updates", f"{SUITE}-security"}
+    found = {tuple(line.split()) for line in listing.splitlines()}
+    return sorted(f"deb {entry[2]} {entry[3]} main" for entry in found if entry[:2] == ("Debian", "main") and entry[3] in suites)
 
 
 def _inherited() -> list[str]:
