@@ -41,7 +41,8 @@ let package = Package(
         // Base: knows nothing of ours.
         .target(name: "CLinux", path: "Sources/Base/CLinux"),
         target("Base", "Bytes"),
-        target("Base", "Linux", ["CLinux"]),
+        target("Base", "Addresses"),
+        target("Base", "Linux", ["CLinux", "Addresses"]),
         target("Base", "Messages", ["Bytes", "Linux"]),
 
         // Machine: one virtual machine and what it is made of.
@@ -67,8 +68,10 @@ let package = Package(
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
 
-        // Host
-        target("Host", "Boot", ["Bytes", "Linux"]),
+        // Host: what a host is, its agents, and how they talk.
+        target("Host", "HostModel", ["Addresses"]),
+        target("Host", "HostLink", ["Linux", "Messages"]),
+        target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
@@ -79,11 +82,14 @@ let package = Package(
         tests("SMBIOS", ["Bytes"]),
         tests("GuestBoot", ["Bytes", "GuestMemory"]),
         tests("Bytes"),
+        tests("Addresses"),
+        tests("HostModel", ["Addresses"]),
+        tests("HostLink", ["Linux", "Messages"]),
         tests("Messages", ["Linux"]),
         // What several test suites share.
         .target(
             name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
-        tests("Linux", ["TestNetwork", "CLinux"]),
+        tests("Linux", ["Addresses", "TestNetwork", "CLinux"]),
         .target(
             name: "TestFiles", dependencies: ["CLinux"], path: "Tests/Support/TestFiles", swiftSettings: common),
         .target(
@@ -131,7 +137,7 @@ let package = Package(
         .testTarget(
             name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
             swiftSettings: common),
-        tests("Boot"),
+        tests("Boot", ["Addresses"]),
     ]
 )
 

@@ -1,4 +1,4 @@
-import Linux
+import Addresses
 import Testing
 
 @testable import Boot

@@ -14,3 +14,13 @@ int wafer_fallocate(int fd, int mode, off_t offset, off_t count) { return falloc
 
 int wafer_unshare(int flags) { return unshare(flags); }
 int wafer_accept4(int fd) { return accept4(fd, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int wafer_peer_credentials(int fd, int *process, unsigned *user, unsigned *group) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return -1;
+    *process = peer.pid;
+    *user = peer.uid;
+    *group = peer.gid;
+    return 0;
+}

@@ -1,29 +1,5 @@
+public import Addresses
 import CLinux
-
-/// An IPv4 address, first byte first as it is written.
-public struct IPv4Address: Equatable, Sendable, CustomStringConvertible {
-    public var bytes: [4 of UInt8]
-
-    public init(_ a: UInt8, _ b: UInt8, _ c: UInt8, _ d: UInt8) { bytes = [a, b, c, d] }
-
-    /// Reads dotted decimal text; nil if it is anything else.
-    public init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 4 else { return nil }
-        var bytes: [4 of UInt8] = [0, 0, 0, 0]
-        for (index, part) in parts.enumerated() {
-            guard let value = UInt8(part), part.first != "+" else { return nil }
-            bytes[index] = value
-        }
-        self.bytes = bytes
-    }
-
-    public static func == (left: IPv4Address, right: IPv4Address) -> Bool { left.array == right.array }
-
-    var array: [UInt8] { [bytes[0], bytes[1], bytes[2], bytes[3]] }
-
-    public var description: String { "\(bytes[0]).\(bytes[1]).\(bytes[2]).\(bytes[3])" }
-}
 
 /// Changes to the host's network: links, bridges, addresses, routes (rtnetlink, `linux/rtnetlink.h`).
 public struct NetworkConfiguration: ~Copyable {
@@ -90,8 +66,8 @@ public struct NetworkConfiguration: ~Copyable {
         request.append(UInt8(0))
         request.append(UInt8(0))
         request.append(try Self.index(of: link))
-        request.attribute(IFA_LOCAL, address.array)
-        request.attribute(IFA_ADDRESS, address.array)
+        request.attribute(IFA_LOCAL, address.bytes)
+        request.attribute(IFA_ADDRESS, address.bytes)
         try netlink.perform(request, "add address \(address)/\(prefix) to link", link)
     }
 
@@ -105,7 +81,7 @@ public struct NetworkConfiguration: ~Copyable {
         ]
         for byte in fixed { request.append(byte) }
         request.append(UInt32(0))
-        request.attribute(Int(RTA_GATEWAY.rawValue), gateway.array)
+        request.attribute(Int(RTA_GATEWAY.rawValue), gateway.bytes)
         try netlink.perform(request, "set default gateway", "\(gateway)")
     }
 

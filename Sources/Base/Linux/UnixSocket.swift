@@ -151,3 +151,21 @@ public enum ProcessSignals {
     /// Writing to a connection whose other side is gone fails with an error instead of ending the process.
     public static func ignoreBrokenPipes() { _ = wafer_ignore_signal(SIGPIPE) }
 }
+
+/// Who is at the other end of a Unix socket, as the kernel saw it when the connection was made (unix(7), SO_PEERCRED).
+public struct PeerCredentials: Equatable, Sendable {
+    public var process: Int32
+    public var user: UInt32
+    public var group: UInt32
+}
+
+extension UnixSocket {
+    /// The peer of a connected socket; an impossible user if the kernel does not say.
+    public static func peer(of socket: CInt) -> PeerCredentials {
+        var process: CInt = 0
+        var user: CUnsignedInt = .max
+        var group: CUnsignedInt = .max
+        unsafe wafer_peer_credentials(socket, &process, &user, &group)
+        return PeerCredentials(process: process, user: user, group: group)
+    }
+}

@@ -1,3 +1,4 @@
+import Addresses
 import Linux
 
 /// The host's first network: its first adapter as uplink of a bridge that guests join.

@@ -1,3 +1,4 @@
+import Addresses
 import Linux
 
 /// PID 1 of the appliance: makes the kernel usable, starts the agents, and takes the system down in order.
