@@ -73,6 +73,19 @@ let package = Package(
         target("Host", "HostLink", ["Linux", "Messages"]),
         target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
 
+        // Network: virtual switches, addresses, names.
+        target("Network", "DNSMessages", ["Addresses", "Bytes"]),
+        target("Network", "DHCP", ["Addresses", "Bytes", "DNSMessages"]),
+        target("Network", "Resolver", ["Addresses", "DNSMessages", "Linux"]),
+        target("Network", "NetworkService", ["Addresses", "HostLink", "Messages"]),
+        target("Network", "VSwitch", ["Addresses", "HostModel", "Linux"]),
+        target(
+            "Network", "NetworkAgent",
+            [
+                "Addresses", "DHCP", "HostLink", "HostModel", "Linux", "Messages", "NetworkService", "Resolver",
+                "VSwitch",
+            ]),
+
         // Products: pick the process by name, nothing more.
         .executableTarget(
             name: "wafer", dependencies: ["Boot", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
