@@ -31,12 +31,14 @@ public struct NetworkPlan: Equatable, Sendable {
         public var uplinks: [String: [String]] = [:]
         /// The addresses that vmkernel ports have now.
         public var vmknicAddresses: [String: MACAddress] = [:]
+        /// The largest packets, in bytes, of vmkernel ports whose network was found to take no larger ones.
+        public var vmknicMTUs: [String: UInt32] = [:]
 
         public init() {}
 
         public static func == (left: Present, right: Present) -> Bool {
             left.adapters == right.adapters && left.uplinks == right.uplinks
-                && left.vmknicAddresses == right.vmknicAddresses
+                && left.vmknicAddresses == right.vmknicAddresses && left.vmknicMTUs == right.vmknicMTUs
                 && left.taps.elementsEqual(right.taps) { $0.name == $1.name && $0.portGroup == $1.portGroup }
         }
     }
@@ -194,7 +196,7 @@ public struct NetworkPlan: Equatable, Sendable {
         let plug = LinkNames.plug(of: vmknic.name)
         let mark = LinkMark.ours("vmknic:\(vmknic.name)")
         var host = DesiredLink(vmknic.name, .pair(peer: plug))
-        host.mtu = mtu
+        host.mtu = min(mtu, present.vmknicMTUs[vmknic.name] ?? mtu)
         host.ipv6 = vmknic.ipv6
         host.macAddress = address(of: vmknic, place.virtualSwitch.name)
         host.alias = mark
