@@ -82,7 +82,7 @@ let package = Package(
         target(
             "Network", "NetworkAgent",
             [
-                "Addresses", "DHCP", "HostLink", "HostModel", "Linux", "Messages", "NetworkService", "Resolver",
+                "Addresses", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "Messages", "NetworkService", "Resolver",
                 "VSwitch",
             ]),
 
