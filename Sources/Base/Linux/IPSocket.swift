@@ -2,7 +2,7 @@ public import Addresses
 import CLinux
 
 /// An Internet socket that does not block.
-public final class InternetSocket: Sendable {
+public final class IPSocket: Sendable {
     private let descriptor: Descriptor
 
     public enum Kind: Sendable {
