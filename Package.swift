@@ -44,6 +44,8 @@ let package = Package(
         target("Base", "Addresses"),
         target("Base", "Linux", ["CLinux", "Addresses"]),
         target("Base", "Messages", ["Bytes", "Linux"]),
+        .systemLibrary(name: "CSodium", path: "Sources/Base/CSodium", providers: [.apt(["libsodium-dev"])]),
+        target("Base", "Signatures", ["CSodium"]),
 
         // Machine: one virtual machine and what it is made of.
         target("Machine", "GuestMemory", ["Linux"]),
@@ -86,6 +88,7 @@ let package = Package(
         tests("HostModel", ["Addresses"]),
         tests("HostLink", ["Linux", "Messages"]),
         tests("Messages", ["Linux"]),
+        tests("Signatures"),
         // What several test suites share.
         .target(
             name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
