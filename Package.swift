@@ -44,6 +44,8 @@ let package = Package(
         target("Base", "Addresses"),
         target("Base", "Linux", ["CLinux", "Addresses"]),
         target("Base", "Messages", ["Bytes", "Linux"]),
+        .systemLibrary(name: "CSodium", path: "Sources/Base/CSodium", providers: [.apt(["libsodium-dev"])]),
+        target("Base", "Signatures", ["CSodium"]),
 
         // Machine: one virtual machine and what it is made of.
         target("Machine", "GuestMemory", ["Linux"]),
@@ -67,10 +69,12 @@ let package = Package(
 
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
+        target("Storage", "BlockStore", ["Linux"]),
 
         // Host: what a host is, its agents, and how they talk.
         target("Host", "HostModel", ["Addresses"]),
         target("Host", "HostLink", ["Linux", "Messages"]),
+        target("Host", "StateArea", ["BlockStore", "Bytes", "Linux", "Signatures"]),
         target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
 
         // Products: pick the process by name, nothing more.
@@ -86,6 +90,7 @@ let package = Package(
         tests("HostModel", ["Addresses"]),
         tests("HostLink", ["Linux", "Messages"]),
         tests("Messages", ["Linux"]),
+        tests("Signatures"),
         // What several test suites share.
         .target(
             name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
@@ -95,6 +100,11 @@ let package = Package(
         .target(
             name: "BlockTestSupport", dependencies: ["DeviceModel", "Linux"], path: "Tests/Support/BlockTestSupport",
             swiftSettings: common),
+        .target(
+            name: "SimulatedDisk", dependencies: ["BlockStore", "Linux"], path: "Tests/Support/SimulatedDisk",
+            swiftSettings: common),
+        tests("BlockStore", ["Linux", "TestFiles"]),
+        tests("StateArea", ["Signatures", "SimulatedDisk"]),
         tests("BlockEngine", ["BlockTestSupport", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
         tests("GuestMemory"),
         tests("DeviceModel"),
