@@ -75,11 +75,15 @@ let package = Package(
         target("Host", "HostModel", ["Addresses"]),
         target("Host", "HostLink", ["Linux", "Messages"]),
         target("Host", "StateArea", ["BlockStore", "Bytes", "Linux", "Signatures"]),
+        target("Host", "HostService", ["HostLink", "HostModel", "Linux", "Messages"]),
+        target(
+            "Host", "HostDaemon",
+            ["HostLink", "HostModel", "HostService", "Linux", "Messages", "Signatures", "VMXConfig", "VMXControl"]),
         target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
-            name: "wafer", dependencies: ["Boot", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
+            name: "wafer", dependencies: ["Boot", "HostDaemon", "HostService", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
             swiftSettings: strict),
 
         tests("ACPI"),
@@ -89,6 +93,13 @@ let package = Package(
         tests("Addresses"),
         tests("HostModel", ["Addresses"]),
         tests("HostLink", ["Linux", "Messages"]),
+        tests("HostService", ["HostLink", "HostModel", "Messages"]),
+        tests(
+            "HostDaemon",
+            [
+                "HostLink", "HostModel", "HostService", "Linux", "Messages", "Signatures", "TestFiles", "VMXConfig",
+                "VMXControl",
+            ]),
         tests("Messages", ["Linux"]),
         tests("Signatures"),
         // What several test suites share.

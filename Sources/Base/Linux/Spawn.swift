@@ -7,7 +7,7 @@ public enum ExitStatus: Equatable, Sendable, CustomStringConvertible {
     /// This signal ended it.
     case signalled(CInt)
 
-    fileprivate init(waitStatus: CInt) {
+    init(waitStatus: CInt) {
         let signal = waitStatus & 0x7f
         self = signal == 0 ? .exited(UInt8(truncatingIfNeeded: waitStatus >> 8)) : .signalled(signal)
     }

@@ -1,4 +1,6 @@
 import Boot
+import HostDaemon
+import HostService
 import Linux
 import VMX
 import VMXControl
@@ -10,6 +12,8 @@ let usage = """
       enter ROOT COMMAND [ARGUMENT...]
                      run a command of another userland on this host
       modprobe NAME  load a kernel module; the kernel itself calls this
+      hostd          the host agent: keeps virtual machines, checks logins
+      host COMMAND   ask the host agent
       vmx FILE.vmx   run a virtual machine
       vm COMMAND     control a virtual machine that runs
       --version      say which Wafer this is
@@ -28,6 +32,8 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
         return ExitCode.usage.rawValue
     case "enter": return Enter.run(rest)
     case "modprobe": return Modprobe.run(rest)
+    case "hostd": return HostProcess.run(rest)
+    case "host": return HostCommand.run(rest)
     case "vmx": return VMXProcess.run(rest)
     case "vm": return ControlCommand.run(rest)
     case "--version", "version":
