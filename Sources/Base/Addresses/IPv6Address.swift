@@ -91,3 +91,21 @@ public struct IPv6Network: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { "\(address)/\(prefix)" }
 }
+
+extension IPv6Address {
+    /// - Returns: nil unless there are sixteen bytes.
+    public init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == 16 else { return nil }
+        var groups: [UInt16] = []
+        var high: UInt16?
+        for byte in bytes {
+            if let upper = high {
+                groups.append(upper << 8 | UInt16(byte))
+                high = nil
+            } else {
+                high = UInt16(byte)
+            }
+        }
+        self.init(groups: groups)
+    }
+}

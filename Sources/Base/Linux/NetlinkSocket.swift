@@ -27,8 +27,9 @@ struct NetlinkRequest {
         bytes += repeatElement(0, count: -value.count & 3)
     }
 
-    mutating func attribute(_ type: Int, _ value: UInt32) {
-        attribute(type, (0..<4).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) })
+    /// Adds an attribute holding an integer in host order.
+    mutating func attribute<T: FixedWidthInteger>(_ type: Int, _ value: T) {
+        attribute(type, (0..<MemoryLayout<T>.size).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) })
     }
 
     /// Adds an attribute holding null-terminated text.
@@ -104,5 +105,60 @@ public struct NetlinkSocket: ~Copyable {
 
     private func word(_ bytes: [UInt8], _ offset: Int) -> UInt32 {
         (0..<4).reduce(0) { $0 | UInt32(bytes[offset + $1]) << (8 * UInt32($1)) }
+    }
+
+    /// Sends a request for a listing and waits until all of it has come.
+    ///
+    /// A listing that changed while it was taken (NLM_F_DUMP_INTR) is taken again.
+    mutating func dump(_ request: NetlinkRequest, _ operation: String) throws(SystemError) -> [NetlinkMessage] {
+        for _ in 0..<Self.dumpsMax {
+            if let messages = try dumpOnce(request, operation) { return messages }
+        }
+        throw SystemError(number: EBUSY, operation: operation)
+    }
+
+    private static let dumpsMax = 10
+
+    /// - Returns: nil if the listing is torn.
+    private mutating func dumpOnce(
+        _ request: NetlinkRequest, _ operation: String
+    ) throws(SystemError) -> [NetlinkMessage]? {
+        sequence &+= 1
+        let message = request.finished(sequence: sequence)
+        let raw = descriptor.raw
+        try retrying(operation) { unsafe send(raw, message, message.count, 0) }
+        var messages: [NetlinkMessage] = []
+        var isTorn = false
+        while true {
+            guard let answer = descriptor.readAvailable(limit: 1 << 17), !answer.isEmpty else {
+                throw SystemError(number: EPROTO, operation: operation)
+            }
+            for message in NetlinkMessage.split(answer) where message.sequence == sequence {
+                if message.flags & UInt16(NLM_F_DUMP_INTR) != 0 { isTorn = true }
+                switch CInt(message.type) {
+                case NLMSG_DONE: return isTorn ? nil : messages
+                case NLMSG_ERROR:
+                    let number = CInt(bitPattern: message.word(at: 0) ?? 0)
+                    throw SystemError(number: number == 0 ? EPROTO : 0 &- number, operation: operation)
+                default: messages.append(message)
+                }
+            }
+        }
+    }
+
+    /// Takes what came for this socket's multicast groups, without waiting.
+    ///
+    /// - Returns: nil if nothing is there now. `isComplete` is false if the kernel had to drop events.
+    func takeEvents() -> (messages: [NetlinkMessage], isComplete: Bool)? {
+        var buffer = [UInt8](repeating: 0, count: 1 << 17)
+        while true {
+            let count = unsafe recv(descriptor.raw, &buffer, buffer.count, CInt(MSG_DONTWAIT))
+            if count > 0 { return (NetlinkMessage.split(Array(buffer[..<count])), true) }
+            switch wafer_errno() {
+            case EINTR where count < 0: continue
+            case ENOBUFS where count < 0: return ([], false)
+            default: return nil
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 #include "system.h"
 #include "files.h"
+#include "inet.h"
 #include "kvm.h"
 #include "memory.h"
 #include "netlink.h"

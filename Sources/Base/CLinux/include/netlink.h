@@ -2,9 +2,12 @@
 #ifndef WAFER_CLINUX_NETLINK_H
 #define WAFER_CLINUX_NETLINK_H
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -17,5 +20,6 @@ _Static_assert(sizeof(struct nlmsghdr) == 16, "nlmsghdr");
 _Static_assert(sizeof(struct ifinfomsg) == 16, "ifinfomsg");
 _Static_assert(sizeof(struct ifaddrmsg) == 8, "ifaddrmsg");
 _Static_assert(sizeof(struct rtmsg) == 12, "rtmsg");
+_Static_assert(sizeof(struct ndmsg) == 12, "ndmsg");
 
 #endif

@@ -3,7 +3,7 @@ import CLinux
 
 /// Changes to the host's network: links, bridges, addresses, routes (rtnetlink, `linux/rtnetlink.h`).
 public struct NetworkConfiguration: ~Copyable {
-    private var netlink: NetlinkSocket
+    var netlink: NetlinkSocket
 
     public init() throws(SystemError) { netlink = try NetlinkSocket(family: NETLINK_ROUTE) }
 
@@ -86,11 +86,12 @@ public struct NetworkConfiguration: ~Copyable {
     }
 
     /// A request about a link: struct ifinfomsg with `change` as the mask of flags to set to `state`.
-    private func linkRequest(
-        _ type: Int, flags: CInt = 0, index: UInt32 = 0, change: UInt32 = 0, state: UInt32 = 0
+    func linkRequest(
+        _ type: Int, flags: CInt = 0, index: UInt32 = 0, change: UInt32 = 0, state: UInt32 = 0,
+        family: UInt8 = UInt8(AF_UNSPEC)
     ) -> NetlinkRequest {
         var request = NetlinkRequest(type, flags: flags)
-        request.append(UInt8(AF_UNSPEC))
+        request.append(family)
         request.append(UInt8(0))
         request.append(UInt16(0))
         request.append(index)
