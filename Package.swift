@@ -97,9 +97,11 @@ let package = Package(
         tests(
             "HostDaemon",
             [
-                "HostLink", "HostModel", "HostService", "Linux", "Messages", "Signatures", "TestFiles", "VMXConfig",
-                "VMXControl",
+                "HostLink", "HostModel", "HostService", "Linux", "Signatures", "StandInMachine", "TestFiles",
             ]),
+        .executableTarget(
+            name: "StandInMachine", dependencies: ["Linux", "Messages", "VMXConfig", "VMXControl"],
+            path: "Tests/Support/StandInMachine", swiftSettings: common),
         tests("Messages", ["Linux"]),
         tests("Signatures"),
         // What several test suites share.

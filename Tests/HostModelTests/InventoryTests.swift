@@ -32,10 +32,10 @@ struct InventoryTests {
     func removes() {
         var inventory = Inventory()
         _ = inventory.update(registered: [], found: [found("/a.vmx", "a"), found("/b.vmx", "b")])
-        #expect(inventory.change("/a.vmx") { $0.power = .running })
+        #expect((inventory.change("/a.vmx") { $0.power = .running }) == true)
         #expect(inventory.update(registered: [], found: []).removed == ["/b.vmx"])
         #expect(inventory["/a.vmx"]?.power == .running)
-        #expect(inventory.change("/a.vmx") { $0.power = .poweredOff })
+        #expect((inventory.change("/a.vmx") { $0.power = .poweredOff }) == true)
         #expect(inventory.update(registered: [], found: []).removed == ["/a.vmx"])
     }
 
@@ -47,15 +47,16 @@ struct InventoryTests {
         let difference = inventory.update(registered: [registered("/a.vmx", order: 1)], found: nil)
         #expect(difference.changed == ["/a.vmx"])
         #expect(inventory["/a.vmx"]?.isRegistered == true && inventory["/a.vmx"]?.power == .paused)
-        #expect(inventory.update(registered: [registered("/a.vmx", order: 1)], found: nil).isEmpty)
+        let again = inventory.update(registered: [registered("/a.vmx", order: 1)], found: nil)
+        #expect(again.isEmpty)
     }
 
     @Test("a change that changes nothing is none")
     func noChange() {
         var inventory = Inventory()
         _ = inventory.update(registered: [], found: [found("/a.vmx", "a")])
-        #expect(!inventory.change("/a.vmx") { $0.power = .poweredOff })
-        #expect(!inventory.change("/b.vmx") { $0.power = .running })
+        #expect((inventory.change("/a.vmx") { $0.power = .poweredOff }) == false)
+        #expect((inventory.change("/b.vmx") { $0.power = .running }) == false)
     }
 
     @Test(

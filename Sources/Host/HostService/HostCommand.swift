@@ -25,7 +25,8 @@ public enum HostCommand {
                                     or none. Without DELAY and ACTION, those of the host
           autostart VM off          do not start it with the host
           scan                      look for .vmx files on the disks again
-          stop-all SECONDS          stop all machines as for a shutdown of the host
+          stop-all [SECONDS]        stop all machines as for a shutdown of the host, which starts none by itself any more; those
+                                    that do not stop in time (\(stopSeconds) seconds) are powered off
           login USER                check a password, read as a line from standard input
           password USER             change it: the old and the new one as lines from standard input
           events [NUMBER]           what happened, after the event of this number
@@ -35,6 +36,9 @@ public enum HostCommand {
         Exit status: 0 done, 1 refused, 64 wrong usage, 69 the host agent does not answer.
 
         """
+
+    /// How long all machines together may take to stop: somewhat less than PID 1 waits.
+    static let stopSeconds: UInt32 = 570
 
     /// Runs the command.
     ///
@@ -74,7 +78,7 @@ public enum HostCommand {
         case ("tasks", 0): tasks
         case ("watch", 0): watch
         case ("events", 0...1): events(rest)
-        case ("stop-all", 1): stopAll(rest[0])
+        case ("stop-all", 0...1): stopAll(rest)
         case ("login", 1):
             { (client) throws(ServiceError) in
                 try order(client, Login(user: rest[0], password: readLine() ?? ""))
@@ -134,8 +138,8 @@ public enum HostCommand {
         return first.file
     }
 
-    private static func stopAll(_ word: String) -> Action? {
-        guard let seconds = UInt32(word) else { return nil }
+    private static func stopAll(_ rest: [String]) -> Action? {
+        guard let seconds = UInt32(rest.first ?? "\(stopSeconds)") else { return nil }
         return { (client) throws(ServiceError) in
             for remark in try client.ask(StopAllMachines(seconds: seconds), milliseconds: nil) { say(remark) }
         }

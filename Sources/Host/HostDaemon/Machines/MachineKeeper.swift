@@ -45,6 +45,12 @@ final class MachineKeeper {
         probeRegularly()
     }
 
+    /// Lets go of all machines; they run on.
+    func close() {
+        for runtime in runtimes.values { runtime.close() }
+        runtimes = [:]
+    }
+
     // MARK: Finding machines
 
     /// Looks at the disks; `then` runs when the list is up to date.
@@ -151,6 +157,9 @@ final class MachineKeeper {
     func start(_ file: String, by user: String, automatically: Bool = false, _ then: @escaping (Refusal?) -> Void) {
         guard let machine = inventory[file] else { return then(unknown(file)) }
         if !automatically { decided?(file) }
+        if machine.power.isOn, machine.power != .starting {
+            return then(Refusal(.badState, "\(machine.name) is \(machine.power.text) already"))
+        }
         let task = journal.begin("Start \(machine.name)", subject: file, by: user)
         runtime(of: machine).start { [weak self] refusal in
             guard let self else { return then(refusal) }

@@ -4,11 +4,12 @@ import Linux
 /// `wafer hostd`: the host agent.
 public enum HostProcess {
     static let usage = """
-        usage: wafer hostd
+        usage: wafer hostd [--settings FILE]
 
         The host agent: keeps the host's virtual machines, starts those that start with the host, and checks logins. It answers at
         \(HostEnvironment().socket); `wafer host help` explains how to ask it. Machines run on without it.
 
+          --settings FILE   keep the settings in this file, instead of with the configuration agent
         """
 
     /// Runs the agent until it is told to end.
@@ -16,16 +17,23 @@ public enum HostProcess {
     /// - Parameter arguments: without the program's and the command's name.
     /// - Returns: exit status: 0 told to end, 64 wrong usage, 71 a system call failed.
     public static func run(_ arguments: [String]) -> Int32 {
-        if let argument = arguments.first {
-            let isHelp = ["--help", "-h", "help"].contains(argument)
-            if isHelp { writeToStandardOutput(usage) } else { writeToStandardError(usage) }
-            return isHelp ? 0 : 64
+        var settingsFile: String?
+        switch (arguments.first, arguments.count) {
+        case (nil, _): break
+        case ("--settings", 2): settingsFile = arguments[1]
+        case ("--help", _), ("-h", _), ("help", _):
+            writeToStandardOutput(usage)
+            return 0
+        default:
+            writeToStandardError(usage)
+            return 64
         }
         ProcessSignals.ignoreBrokenPipes()
         do throws(SystemError) {
             try SignalEvents.block([.terminate, .interrupt])
             let loop = try EventLoop(name: "hostd")
-            let agent = try HostDaemon(HostEnvironment(), settings: MemorySettings(nil), on: loop)
+            let settings = try FileSettings(settingsFile ?? "")
+            let agent = try HostDaemon(HostEnvironment(), settings: settings, on: loop)
             let signals = try SignalEvents([.terminate, .interrupt], on: loop) { _ in loop.stop() }
             let outcome = Outcome()
             agent.begin { error in
@@ -105,6 +113,7 @@ final class HostDaemon {
     /// Machines run on.
     func close() {
         server?.close()
+        keeper.close()
         for worker in workers { worker.stop() }
     }
 }

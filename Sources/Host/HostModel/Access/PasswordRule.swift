@@ -8,6 +8,8 @@ public enum PasswordRule {
     /// In bytes of UTF-8.
     public static let sizeMax = 255
     public static let classesMin = 3
+    /// Different characters.
+    public static let charactersMin = 4
 
     /// What is wrong with a new password; empty if nothing is.
     ///
@@ -28,7 +30,7 @@ public enum PasswordRule {
             problems.append("The password must not contain the account's name.")
         }
         if let old, !old.isEmpty, old == password { problems.append("The password is the old one.") }
-        if Set(password).count * 2 < password.count { problems.append("The password repeats too few characters.") }
+        if Set(password).count < charactersMin { problems.append("The password repeats too few characters.") }
         return problems
     }
 
