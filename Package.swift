@@ -72,10 +72,14 @@ let package = Package(
         target("Host", "HostModel", ["Addresses"]),
         target("Host", "HostLink", ["Linux", "Messages"]),
         target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
+        target("Host", "Terminal"),
+        .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
+        target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
+        target("Host", "DCUI", ["Addresses", "Curses", "HostLink", "HostModel", "Linux", "Terminal"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
-            name: "wafer", dependencies: ["Boot", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
+            name: "wafer", dependencies: ["Boot", "DCUI", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
             swiftSettings: strict),
 
         tests("ACPI"),
@@ -85,6 +89,8 @@ let package = Package(
         tests("Addresses"),
         tests("HostModel", ["Addresses"]),
         tests("HostLink", ["Linux", "Messages"]),
+        tests("Terminal"),
+        tests("DCUI", ["Addresses", "CLinux", "HostModel", "Terminal"]),
         tests("Messages", ["Linux"]),
         // What several test suites share.
         .target(

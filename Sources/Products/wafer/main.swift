@@ -1,4 +1,5 @@
 import Boot
+import DCUI
 import Linux
 import VMX
 import VMXControl
@@ -9,6 +10,7 @@ let usage = """
       init           bring up the host, as its first process
       enter ROOT COMMAND [ARGUMENT...]
                      run a command of another userland on this host
+      dcui [TTY]     show the direct console on a terminal
       modprobe NAME  load a kernel module; the kernel itself calls this
       vmx FILE.vmx   run a virtual machine
       vm COMMAND     control a virtual machine that runs
@@ -27,6 +29,7 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
         writeToStandardError("wafer init: only for the first process of a host\n")
         return ExitCode.usage.rawValue
     case "enter": return Enter.run(rest)
+    case "dcui": return DCUIProcess.run(rest)
     case "modprobe": return Modprobe.run(rest)
     case "vmx": return VMXProcess.run(rest)
     case "vm": return ControlCommand.run(rest)
