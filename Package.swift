@@ -80,10 +80,15 @@ let package = Package(
             "Host", "HostDaemon",
             ["HostLink", "HostModel", "HostService", "Linux", "Messages", "Signatures", "VMXConfig", "VMXControl"]),
         target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
+        target("Host", "Terminal"),
+        .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
+        target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
+        target("Host", "DCUI", ["Addresses", "Curses", "HostLink", "HostModel", "Linux", "Terminal"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
             name: "wafer", dependencies: ["Boot", "HostDaemon", "HostService", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
+            name: "wafer", dependencies: ["Boot", "DCUI", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
             swiftSettings: strict),
 
         tests("ACPI"),
@@ -102,6 +107,8 @@ let package = Package(
         .executableTarget(
             name: "StandInMachine", dependencies: ["Linux", "Messages", "VMXConfig", "VMXControl"],
             path: "Tests/Support/StandInMachine", swiftSettings: common),
+        tests("Terminal"),
+        tests("DCUI", ["Addresses", "CLinux", "HostModel", "Terminal"]),
         tests("Messages", ["Linux"]),
         tests("Signatures"),
         // What several test suites share.

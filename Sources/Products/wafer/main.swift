@@ -1,6 +1,7 @@
 import Boot
 import HostDaemon
 import HostService
+import DCUI
 import Linux
 import VMX
 import VMXControl
@@ -11,6 +12,7 @@ let usage = """
       init           bring up the host, as its first process
       enter ROOT COMMAND [ARGUMENT...]
                      run a command of another userland on this host
+      dcui [TTY]     show the direct console on a terminal
       modprobe NAME  load a kernel module; the kernel itself calls this
       hostd          the host agent: keeps virtual machines, checks logins
       host COMMAND   ask the host agent
@@ -31,6 +33,7 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
         writeToStandardError("wafer init: only for the first process of a host\n")
         return ExitCode.usage.rawValue
     case "enter": return Enter.run(rest)
+    case "dcui": return DCUIProcess.run(rest)
     case "modprobe": return Modprobe.run(rest)
     case "hostd": return HostProcess.run(rest)
     case "host": return HostCommand.run(rest)
