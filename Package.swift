@@ -35,7 +35,8 @@ let countedLinking =
 let package = Package(
     name: "Wafer",
     products: [
-        .executable(name: "wafer", targets: ["wafer"])
+        .executable(name: "wafer", targets: ["wafer"]),
+        .executable(name: "wafer-image", targets: ["wafer-image"]),
     ],
     targets: [
         // Base: knows nothing of ours.
@@ -70,6 +71,7 @@ let package = Package(
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
         target("Storage", "BlockStore", ["Linux"]),
+        target("Storage", "FAT", ["Bytes"]),
 
         // Host: what a host is, its agents, and how they talk.
         target("Host", "HostModel", ["Addresses"]),
@@ -84,11 +86,17 @@ let package = Package(
         .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
         target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
         target("Host", "DCUI", ["Addresses", "Curses", "HostLink", "HostModel", "Linux", "Terminal"]),
+        // The medium that a host boots from: what is on it, and how it is built.
+        target("Host", "BootMedium", ["Bytes", "Signatures"]),
+        target("Host", "SystemImage", ["BootMedium", "Bytes", "FAT", "Linux", "Signatures"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
             name: "wafer", dependencies: ["Boot", "HostDaemon", "HostService", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
             name: "wafer", dependencies: ["Boot", "DCUI", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
+            swiftSettings: strict),
+        .executableTarget(
+            name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
             swiftSettings: strict),
 
         tests("ACPI"),
@@ -142,6 +150,9 @@ let package = Package(
                 "BlockTestSupport", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
                 "VirtioTestSupport",
             ]),
+        tests("BootMedium", ["Signatures"]),
+        tests("FAT", ["Linux", "TestFiles"]),
+        tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
         tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
         tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
 

@@ -96,6 +96,13 @@ public enum Child {
         }
     }
 
+    /// Waits until one child has ended.
+    public static func wait(for process: Int32) throws(SystemError) -> ExitStatus {
+        var status: CInt = 0
+        try retrying("wait for process", "\(process)") { unsafe waitpid(process, &status, 0) }
+        return ExitStatus(waitStatus: status)
+    }
+
     /// Whether there is any child, ended or not, that was not reaped.
     public static var existsAny: Bool {
         var information = unsafe siginfo_t()
