@@ -44,6 +44,7 @@ let package = Package(
         target("Base", "Addresses"),
         target("Base", "Linux", ["CLinux", "Addresses"]),
         target("Base", "Messages", ["Bytes", "Linux"]),
+        target("Base", "Log", ["Linux"]),
 
         // Machine: one virtual machine and what it is made of.
         target("Machine", "GuestMemory", ["Linux"]),
@@ -71,11 +72,15 @@ let package = Package(
         // Host: what a host is, its agents, and how they talk.
         target("Host", "HostModel", ["Addresses"]),
         target("Host", "HostLink", ["Linux", "Messages"]),
-        target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
+        target("Host", "LogService", ["HostLink", "Messages"]),
+        target("Host", "Logging", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "LogService", "Messages"]),
+        target("Host", "TimeSync", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "Messages"]),
+        target("Host", "Boot", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "Messages"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
-            name: "wafer", dependencies: ["Boot", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
+            name: "wafer", dependencies: ["Boot", "Linux", "Logging", "TimeSync", "VMX", "VMXControl"],
+            path: "Sources/Products/wafer",
             swiftSettings: strict),
 
         tests("ACPI"),
@@ -86,6 +91,8 @@ let package = Package(
         tests("HostModel", ["Addresses"]),
         tests("HostLink", ["Linux", "Messages"]),
         tests("Messages", ["Linux"]),
+        tests("Log", ["Linux", "TestFiles"]),
+        tests("Logging", ["HostLink", "Linux", "Log", "LogService", "TestFiles"]),
         // What several test suites share.
         .target(
             name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),

@@ -1,5 +1,6 @@
 import Boot
 import Linux
+import Logging
 import VMX
 import VMXControl
 
@@ -10,6 +11,7 @@ let usage = """
       enter ROOT COMMAND [ARGUMENT...]
                      run a command of another userland on this host
       modprobe NAME  load a kernel module; the kernel itself calls this
+      log [NAME]     show the host's logs
       vmx FILE.vmx   run a virtual machine
       vm COMMAND     control a virtual machine that runs
       --version      say which Wafer this is
@@ -28,6 +30,8 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
         return ExitCode.usage.rawValue
     case "enter": return Enter.run(rest)
     case "modprobe": return Modprobe.run(rest)
+    case "logd": return LogProcess.run(rest)
+    case "log": return LogCommand.run(rest)
     case "vmx": return VMXProcess.run(rest)
     case "vm": return ControlCommand.run(rest)
     case "--version", "version":
