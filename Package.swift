@@ -47,6 +47,7 @@ let package = Package(
         target("Base", "Messages", ["Bytes", "Linux"]),
         .systemLibrary(name: "CSodium", path: "Sources/Base/CSodium", providers: [.apt(["libsodium-dev"])]),
         target("Base", "Signatures", ["CSodium"]),
+        target("Base", "Log", ["Linux"]),
 
         // Machine: one virtual machine and what it is made of.
         target("Machine", "GuestMemory", ["Linux"]),
@@ -97,6 +98,15 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
+        target("Host", "LogService", ["HostLink", "Messages"]),
+        target("Host", "Logging", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "LogService", "Messages"]),
+        target("Host", "TimeSync", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "Messages"]),
+        target("Host", "Boot", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "Messages"]),
+
+        // Products: pick the process by name, nothing more.
+        .executableTarget(
+            name: "wafer", dependencies: ["Boot", "Linux", "Logging", "TimeSync", "VMX", "VMXControl"],
+            path: "Sources/Products/wafer",
             swiftSettings: strict),
 
         tests("ACPI"),
@@ -119,6 +129,8 @@ let package = Package(
         tests("DCUI", ["Addresses", "CLinux", "HostModel", "Terminal"]),
         tests("Messages", ["Linux"]),
         tests("Signatures"),
+        tests("Log", ["Linux", "TestFiles"]),
+        tests("Logging", ["HostLink", "Linux", "Log", "LogService", "TestFiles"]),
         // What several test suites share.
         .target(
             name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),

@@ -3,6 +3,7 @@ import HostDaemon
 import HostService
 import DCUI
 import Linux
+import Logging
 import VMX
 import VMXControl
 
@@ -16,6 +17,7 @@ let usage = """
       modprobe NAME  load a kernel module; the kernel itself calls this
       hostd          the host agent: keeps virtual machines, checks logins
       host COMMAND   ask the host agent
+      log [NAME]     show the host's logs
       vmx FILE.vmx   run a virtual machine
       vm COMMAND     control a virtual machine that runs
       --version      say which Wafer this is
@@ -37,6 +39,8 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
     case "modprobe": return Modprobe.run(rest)
     case "hostd": return HostProcess.run(rest)
     case "host": return HostCommand.run(rest)
+    case "logd": return LogProcess.run(rest)
+    case "log": return LogCommand.run(rest)
     case "vmx": return VMXProcess.run(rest)
     case "vm": return ControlCommand.run(rest)
     case "--version", "version":
