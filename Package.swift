@@ -35,7 +35,8 @@ let countedLinking =
 let package = Package(
     name: "Wafer",
     products: [
-        .executable(name: "wafer", targets: ["wafer"])
+        .executable(name: "wafer", targets: ["wafer"]),
+        .executable(name: "wafer-image", targets: ["wafer-image"]),
     ],
     targets: [
         // Base: knows nothing of ours.
@@ -44,6 +45,9 @@ let package = Package(
         target("Base", "Addresses"),
         target("Base", "Linux", ["CLinux", "Addresses"]),
         target("Base", "Messages", ["Bytes", "Linux"]),
+        .systemLibrary(name: "CSodium", path: "Sources/Base/CSodium", providers: [.apt(["libsodium-dev"])]),
+        target("Base", "Signatures", ["CSodium"]),
+        target("Base", "Log", ["Linux"]),
 
         // Machine: one virtual machine and what it is made of.
         target("Machine", "GuestMemory", ["Linux"]),
@@ -67,11 +71,25 @@ let package = Package(
 
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
+        target("Storage", "BlockStore", ["Linux"]),
+        target("Storage", "FAT", ["Bytes"]),
 
         // Host: what a host is, its agents, and how they talk.
         target("Host", "HostModel", ["Addresses"]),
         target("Host", "HostLink", ["Linux", "Messages"]),
+        target("Host", "StateArea", ["BlockStore", "Bytes", "Linux", "Signatures"]),
+        target("Host", "HostService", ["HostLink", "HostModel", "Linux", "Messages"]),
+        target(
+            "Host", "HostDaemon",
+            ["HostLink", "HostModel", "HostService", "Linux", "Messages", "Signatures", "VMXConfig", "VMXControl"]),
         target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
+        target("Host", "Terminal"),
+        .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
+        target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
+        target("Host", "DCUI", ["Addresses", "Curses", "HostLink", "HostModel", "Linux", "Terminal"]),
+        // The medium that a host boots from: what is on it, and how it is built.
+        target("Host", "BootMedium", ["Bytes", "Signatures"]),
+        target("Host", "SystemImage", ["BootMedium", "Bytes", "FAT", "Linux", "Signatures"]),
 
         // Network: virtual switches, addresses, names.
         target("Network", "DNSMessages", ["Addresses", "Bytes"]),
@@ -88,7 +106,20 @@ let package = Package(
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
-            name: "wafer", dependencies: ["Boot", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
+            name: "wafer", dependencies: ["Boot", "HostDaemon", "HostService", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
+            name: "wafer", dependencies: ["Boot", "DCUI", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
+            swiftSettings: strict),
+        .executableTarget(
+            name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
+        target("Host", "LogService", ["HostLink", "Messages"]),
+        target("Host", "Logging", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "LogService", "Messages"]),
+        target("Host", "TimeSync", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "Messages"]),
+        target("Host", "Boot", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "Messages"]),
+
+        // Products: pick the process by name, nothing more.
+        .executableTarget(
+            name: "wafer", dependencies: ["Boot", "Linux", "Logging", "TimeSync", "VMX", "VMXControl"],
+            path: "Sources/Products/wafer",
             swiftSettings: strict),
 
         tests("ACPI"),
@@ -98,7 +129,21 @@ let package = Package(
         tests("Addresses"),
         tests("HostModel", ["Addresses"]),
         tests("HostLink", ["Linux", "Messages"]),
+        tests("HostService", ["HostLink", "HostModel", "Messages"]),
+        tests(
+            "HostDaemon",
+            [
+                "HostLink", "HostModel", "HostService", "Linux", "Signatures", "StandInMachine", "TestFiles",
+            ]),
+        .executableTarget(
+            name: "StandInMachine", dependencies: ["Linux", "Messages", "VMXConfig", "VMXControl"],
+            path: "Tests/Support/StandInMachine", swiftSettings: common),
+        tests("Terminal"),
+        tests("DCUI", ["Addresses", "CLinux", "HostModel", "Terminal"]),
         tests("Messages", ["Linux"]),
+        tests("Signatures"),
+        tests("Log", ["Linux", "TestFiles"]),
+        tests("Logging", ["HostLink", "Linux", "Log", "LogService", "TestFiles"]),
         // What several test suites share.
         .target(
             name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
@@ -108,6 +153,11 @@ let package = Package(
         .target(
             name: "BlockTestSupport", dependencies: ["DeviceModel", "Linux"], path: "Tests/Support/BlockTestSupport",
             swiftSettings: common),
+        .target(
+            name: "SimulatedDisk", dependencies: ["BlockStore", "Linux"], path: "Tests/Support/SimulatedDisk",
+            swiftSettings: common),
+        tests("BlockStore", ["Linux", "TestFiles"]),
+        tests("StateArea", ["Signatures", "SimulatedDisk"]),
         tests("BlockEngine", ["BlockTestSupport", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
         tests("GuestMemory"),
         tests("DeviceModel"),
@@ -125,6 +175,9 @@ let package = Package(
                 "BlockTestSupport", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
                 "VirtioTestSupport",
             ]),
+        tests("BootMedium", ["Signatures"]),
+        tests("FAT", ["Linux", "TestFiles"]),
+        tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
         tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
         tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
 

@@ -224,7 +224,11 @@ class Host(Guest):
             if here < 1:
                 self.machine.forwards[_free_port()] = self.machine.forwards.pop(here)
         append = [
-            "console=ttyS0", "loglevel=4", "panic=-1", "mitigations=off", "cryptomgr.notests", "wafer.lab=1", "wafer.net=10.0.2.100/24,10.0.2.2",
+            "console=ttyS0", "loglevel=4", "panic=-1", "mitigations=off", "cryptomgr.notests", "wafer.lab=1",
+            # A processor that is lost to the emulator (it may keep an instruction that the kernel has patched away) ends
+            # the host at once instead of hanging the test.
+            "softlockup_panic=1", "watchdog_thresh=30",
+            "wafer.net=10.0.2.100/24,10.0.2.2",
             *self.flavour.append, *self.append]
         disks = [self._disk(disk) for disk in self.flavour.disks + self.machine.disks]
         hardware = replace(self.machine, disks=disks)

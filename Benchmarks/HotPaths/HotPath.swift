@@ -4,8 +4,6 @@ import Linux
 /// Something the monitor does over and over while a guest runs.
 struct HotPath {
     let name: String
-    /// What it must not do, ever; others are shown for comparison.
-    let mustBeClean: Bool
     /// How many operations one round has.
     let operations: Int
     /// Does the operation so many times.
@@ -14,11 +12,9 @@ struct HotPath {
     let finish: () -> Void
 
     init(
-        _ name: String, operations: Int, mustBeClean: Bool = true, finish: @escaping () -> Void = {},
-        _ body: @escaping (Int) -> Void
+        _ name: String, operations: Int, finish: @escaping () -> Void = {}, _ body: @escaping (Int) -> Void
     ) {
         self.name = name
-        self.mustBeClean = mustBeClean
         self.operations = operations
         self.body = body
         self.finish = finish

@@ -83,8 +83,7 @@ func machinePaths() throws -> [HotPath] {
         HotPath("vCPU: port read (PM timer)", operations: 5_000) { guest.run(.readPort, $0) },
         HotPath("vCPU: port write (PM1 enable)", operations: 5_000) { guest.run(.writePort, $0) },
         HotPath("vCPU: MMIO read (PCI configuration)", operations: 5_000) { guest.run(.readMemory, $0) },
-        // Keeps the function by a reference, not by the lock: a write may have to wait for a queue's thread.
-        HotPath("vCPU: MMIO write (PCI configuration)", operations: 5_000, mustBeClean: false, finish: guest.stop) {
+        HotPath("vCPU: MMIO write (PCI configuration)", operations: 5_000, finish: guest.stop) {
             guest.run(.writeMemory, $0)
         },
     ]

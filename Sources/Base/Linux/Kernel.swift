@@ -11,6 +11,15 @@ public enum Kernel {
         }
     }
 
+    /// The host's name.
+    public static var hostName: String {
+        var names = utsname()
+        guard unsafe uname(&names) == 0 else { return "" }
+        return unsafe withUnsafeBytes(of: &names.nodename) { bytes in
+            unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
     /// Sets the host's name.
     public static func setHostName(_ name: String) throws(SystemError) {
         try retrying("set host name", name) { unsafe sethostname(name, name.utf8.count) }

@@ -8,6 +8,8 @@ public final class SignalEvents: EventHandler, @unchecked Sendable {
         case interrupt = 2
         case hangUp = 1
         case child = 17
+        /// The terminal's window has another size.
+        case windowChange = 28
     }
 
     private let descriptor: Descriptor

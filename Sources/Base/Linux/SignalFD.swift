@@ -20,11 +20,16 @@ public struct SignalFD: ~Copyable {
     public var raw: CInt { descriptor.raw }
 
     /// The next pending signal, or nil.
-    public borrowing func next() -> CInt? {
+    public borrowing func next() -> CInt? { nextWithOrigin()?.number }
+
+    /// The next pending signal and whether the kernel itself sent it, no process; nil if there is none.
+    public borrowing func nextWithOrigin() -> (number: CInt, isKernels: Bool)? {
         var info = signalfd_siginfo()
         let size = MemoryLayout<signalfd_siginfo>.size
         let raw = self.raw
         let count = unsafe withUnsafeMutableBytes(of: &info) { unsafe CLinux.read(raw, $0.baseAddress, size) }
-        return count == size ? CInt(truncatingIfNeeded: info.ssi_signo) : nil
+        guard count == size else { return nil }
+        // SI_KERNEL of asm-generic/siginfo.h.
+        return (CInt(truncatingIfNeeded: info.ssi_signo), info.ssi_code == 0x80)
     }
 }

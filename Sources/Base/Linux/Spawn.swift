@@ -7,7 +7,7 @@ public enum ExitStatus: Equatable, Sendable, CustomStringConvertible {
     /// This signal ended it.
     case signalled(CInt)
 
-    fileprivate init(waitStatus: CInt) {
+    init(waitStatus: CInt) {
         let signal = waitStatus & 0x7f
         self = signal == 0 ? .exited(UInt8(truncatingIfNeeded: waitStatus >> 8)) : .signalled(signal)
     }
@@ -32,16 +32,19 @@ public struct Launch: Sendable {
     public var directory: String?
     /// Descriptors, borrowed until `start` returns, that it gets as 0, 1, 2 and so on. Everything else stays here.
     public var descriptors: [CInt]
+    /// A terminal that becomes its controlling one, and its standard input and output in place of what `descriptors` says.
+    public var terminal: String?
 
     public init(
         path: String, arguments: [String], environment: [String] = [], directory: String? = nil,
-        descriptors: [CInt] = [0, 1, 2]
+        descriptors: [CInt] = [0, 1, 2], terminal: String? = nil
     ) {
         self.path = path
         self.arguments = arguments
         self.environment = environment
         self.directory = directory
         self.descriptors = descriptors
+        self.terminal = terminal
     }
 
     /// Starts it in a session and process group of its own, with all signals at their defaults and none blocked.
@@ -59,6 +62,11 @@ public struct Launch: Sendable {
         for index in descriptors.indices {
             _ = unsafe posix_spawn_file_actions_adddup2(&actions, above + CInt(index), CInt(index))
             _ = unsafe posix_spawn_file_actions_addclose(&actions, above + CInt(index))
+        }
+        if let terminal {
+            // Opened by the leader of a session that has none, it becomes the session's (tty_ioctl(4)).
+            _ = unsafe posix_spawn_file_actions_addopen(&actions, 0, terminal, O_RDWR, 0)
+            _ = unsafe posix_spawn_file_actions_adddup2(&actions, 0, 1)
         }
         if let directory { _ = unsafe wafer_spawn_add_chdir(&actions, directory) }
 
@@ -94,6 +102,13 @@ public enum Child {
             if process > 0 { return (process, ExitStatus(waitStatus: status)) }
             if process == 0 || wafer_errno() != EINTR { return nil }
         }
+    }
+
+    /// Waits until one child has ended.
+    public static func wait(for process: Int32) throws(SystemError) -> ExitStatus {
+        var status: CInt = 0
+        try retrying("wait for process", "\(process)") { unsafe waitpid(process, &status, 0) }
+        return ExitStatus(waitStatus: status)
     }
 
     /// Whether there is any child, ended or not, that was not reaped.

@@ -58,3 +58,13 @@ public final class Timer: EventHandler, @unchecked Sendable {
         fired()
     }
 }
+
+/// Makes the calling thread wait.
+public func pause(nanoseconds: UInt64) {
+    let end = monotonicNanoseconds() + nanoseconds
+    var now = monotonicNanoseconds()
+    while now < end {
+        _ = try? poll([], milliseconds: Int(clamping: (end - now + 999_999) / 1_000_000))
+        now = monotonicNanoseconds()
+    }
+}

@@ -53,7 +53,7 @@ public enum UnixSocket {
         Descriptor(adopting: try retrying("make a socket") { socket(AF_UNIX, streamType, 0) })
     }
 
-    private static func withAddress(
+    static func withAddress(
         _ path: String, _ operation: String, _ body: (UnsafePointer<sockaddr>?, socklen_t) -> CInt
     ) throws(SystemError) {
         var address = sockaddr_un()

@@ -1,18 +1,26 @@
-import Addresses
+import HostLink
 import Linux
+import Log
 
 /// PID 1 of the appliance: makes the kernel usable, starts the agents, and takes the system down in order.
 ///
 /// One thread, one loop. Nothing here may end the process: the kernel panics if PID 1 ends.
 public final class Init {
-    let console = Console()
+    let console: Console
     let commandLine: KernelCommandLine
     private let signals: SignalFD
     private let uevents: UeventSocket?
     private let modules: ModuleLoader
     let supervisor: Supervisor
+    let warnings: HostWarnings
     private var lab: LabServer?
     private var power: Kernel.Power?
+    /// How often the end was asked for.
+    private var powerRequests = 0
+    private let hasAgents: Bool
+    private var confirmation: BootConfirmation?
+    /// Short-lived commands that run now, and what they are for.
+    private var helpers: [Int32: String] = [:]
     /// Directories mounted from data disks, in order.
     private(set) var mounted: [String] = []
 
@@ -25,7 +33,7 @@ public final class Init {
 
     /// Becomes the system's first process. Returns never.
     public static func run() -> Never {
-        let console = Console()
+        let console = Console(Log("init"))
         do {
             try Init().main()
         } catch {
@@ -38,6 +46,8 @@ public final class Init {
 
     private init() throws(SystemError) {
         ProcessSignals.ignoreBrokenPipes()
+        let log = Log("init")
+        console = Console(log)
         signals = try SignalFD([Self.interrupt, Self.user2, Self.terminate, Self.child, Self.powerFailure])
         EarlyMounts.mountAll(console)
         commandLine = KernelCommandLine((try? FileSystem.text(of: "/proc/cmdline")) ?? "")
@@ -47,11 +57,18 @@ public final class Init {
             uevents = nil
         }
         modules = ModuleLoader(console: console)
-        supervisor = Supervisor(console: console)
+        supervisor = Supervisor(console: console, log: log)
+        warnings = HostWarnings(console: console)
+        // Where the lab works with a host it decides itself what runs there.
+        hasAgents = commandLine.isOn("wafer.agents", default: !commandLine.isOn("wafer.lab"))
     }
 
     private func main() throws(SystemError) {
         Kernel.disableCtrlAltDel()
+        if hasAgents {
+            supervisor.openLog()
+            console.isLogged = true
+        }
         let name = commandLine.value("wafer.hostname") ?? "wafer"
         do { try Kernel.setHostName(name) } catch { console.warn("\(error)") }
         // What a host with hundreds of machines needs; the kernel starts PID 1 with 1024 and 4096.
@@ -63,37 +80,84 @@ public final class Init {
         configureNetwork()
         mountDataDisks()
         for command in commandLine.values("wafer.run") {
-            supervisor.add(command.split(separator: " ").map(String.init))
+            supervisor.add(.command(command.split(separator: " ").map(String.init)))
         }
         startLab()
         console.note("\(name) is up")
+        startAgents()
         while power == nil { try turn(until: nil) }
         shutDown(power ?? .off)
+    }
+
+    private func startAgents() {
+        guard hasAgents else { return }
+        let isLab = commandLine.isOn("wafer.lab")
+        let wanted = commandLine.value("wafer.dcui") ?? (isLab ? "tty1" : "tty1,ttyS0")
+        let terminals = wanted.split(separator: ",").map(String.init).filter(Terminals.isThere)
+        for agent in Agent.all(terminals: terminals) { supervisor.add(agent) }
+        confirmation = BootConfirmation(
+            isTrial: commandLine.isOn("wafer.trial"), now: monotonicNanoseconds())
+        // The screen is the direct console's now; what the kernel and we have to say is in the log.
+        guard !isLab, !terminals.isEmpty else { return }
+        console.isQuiet = true
+        try? FileSystem.write("1", to: "/proc/sys/kernel/printk")
+    }
+
+    private func confirmBoot() {
+        switch confirmation?.look(isWell: supervisor.isWell, now: monotonicNanoseconds()) {
+        case .confirm: runHelper("confirm the boot", ["wafer", "banks", "confirm"])
+        case .giveUp:
+            console.warn("this boot on trial did not come up; restarting")
+            requestPower(.restart)
+        case .wait, nil: break
+        }
+    }
+
+    /// Starts a command that ends soon.
+    private func runHelper(_ purpose: String, _ words: [String]) {
+        do throws(SystemError) {
+            let process = try Launch(
+                path: ProcessDefaults.path(of: words[0]), arguments: words, environment: ProcessDefaults.environment
+            ).start()
+            helpers[process] = purpose
+        } catch { console.warn("cannot \(purpose): \(error)") }
     }
 
     /// One round of waiting and doing.
     private func turn(until limit: UInt64?) throws(SystemError) {
         supervisor.advance()
+        confirmBoot()
         lab?.advance()
-        var watches = lab?.watches() ?? []
+        var watches = (lab?.watches() ?? []) + supervisor.watches()
         watches.append(Watch(signals.raw, .readable) { [unowned self] _ in self.takeSignals() })
         if let uevents { watches.append(Watch(uevents.raw, .readable) { [unowned self] _ in self.takeUevents() }) }
-        let deadline = [limit, supervisor.deadline, lab?.deadline].compactMap { $0 }.min()
+        let deadline = [limit, supervisor.deadline, lab?.deadline, confirmation?.due].compactMap { $0 }.min()
         try Watch.turn(watches, until: deadline)
     }
 
     private func takeSignals() {
-        while let signal = signals.next() {
-            switch signal {
+        while let signal = signals.nextWithOrigin() {
+            switch signal.number {
             case Self.child: reap()
-            case Self.interrupt: power = .restart
-            default: power = .off
+            // Ctrl-Alt-Del: whoever stands at the console has to log in to restart a host that works.
+            case Self.interrupt where signal.isKernels && hasAgents: break
+            case Self.interrupt: requestPower(.restart)
+            default: requestPower(.off)
             }
         }
     }
 
+    private func requestPower(_ power: Kernel.Power) {
+        // Whoever asks again changes nothing but the hurry.
+        if self.power == nil { self.power = power }
+        powerRequests += 1
+    }
+
     private func reap() {
         while let (process, status) = Child.reap() {
+            if let purpose = helpers.removeValue(forKey: process), status != .exited(0) {
+                console.warn("could not \(purpose): the command \(status)")
+            }
             supervisor.childEnded(process, status)
             lab?.childEnded(process, status)
         }
@@ -201,22 +265,31 @@ public final class Init {
             console.warn("wafer.lab=1, but there is no virtio-serial port org.wafer.lab")
             return
         }
-        lab = LabServer(port: port, console: console) { [unowned self] in self.power = $0 }
+        lab = LabServer(port: port, console: console) { [unowned self] in self.requestPower($0) }
         console.note("the lab channel is open: whoever holds it is root here")
     }
 
     // MARK: Shutdown
 
-    /// Ends all processes, writes everything to disk and ends the machine.
+    /// Ends all there is in order, writes everything to disk and ends the machine.
     private func shutDown(_ power: Kernel.Power) {
+        console.isQuiet = false
         console.note(power == .restart ? "restarting" : "shutting down")
-        supervisor.stop()
-        for (signal, seconds) in [(Self.terminate, UInt64(10)), (CInt(9), 2)] {
-            Child.signal(-1, signal)
-            let limit = monotonicNanoseconds() + seconds * 1_000_000_000
-            while Child.existsAny, monotonicNanoseconds() < limit {
-                do { try turn(until: limit) } catch { break }
+        confirmation = nil
+        var sequence = ShutdownSequence(stopsGuests: hasAgents && supervisor.isAlive("hostd"))
+        var requests = powerRequests
+        while true {
+            if powerRequests > requests {
+                requests = powerRequests
+                console.note("asked again: nobody is waited for any more")
+                sequence.force()
             }
+            let actions = sequence.advance(
+                now: monotonicNanoseconds(), stopperRuns: !helpers.isEmpty, agents: supervisor.alive,
+                anyProcess: Child.existsAny)
+            for action in actions { perform(action) }
+            if actions.contains(.finish) { break }
+            do { try turn(until: sequence.due) } catch { break }
         }
         lab?.advance()
         Mounts.syncAll()
@@ -225,5 +298,22 @@ public final class Init {
         }
         Mounts.syncAll()
         console.warn("\(Kernel.end(power))")
+    }
+
+    private func perform(_ action: ShutdownSequence.Action) {
+        switch action {
+        case .stopGuests:
+            console.note("stopping virtual machines")
+            runHelper("stop virtual machines", ["wafer", "host", "stop-all"])
+        case .endGuestStop: for process in helpers.keys { Child.signal(process, 9) }
+        case .stopSupervision: supervisor.stop()
+        case .signalAgent(let name, let signal):
+            console.note(signal == .kill ? "\(name) does not end; it is ended" : "stopping \(name)")
+            // Who stops the log writes to the console from now on.
+            if name == "logd" { console.isLogged = false }
+            supervisor.stop(name, signal: signal.rawValue)
+        case .signalAll(let signal): Child.signal(-1, signal.rawValue)
+        case .finish: break
+        }
     }
 }

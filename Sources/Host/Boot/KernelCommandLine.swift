@@ -22,8 +22,10 @@ public struct KernelCommandLine: Equatable, Sendable {
     }
 
     /// Whether a switch is on: there as a bare word or with one of `1`, `y`, `yes`, `on`.
-    public func isOn(_ name: String) -> Bool {
-        guard let value = value(name) else { return false }
+    ///
+    /// - Parameter default: what holds if the name is not there.
+    public func isOn(_ name: String, default: Bool = false) -> Bool {
+        guard let value = value(name) else { return `default` }
         return ["", "1", "y", "yes", "on"].contains(value)
     }
 

@@ -3,7 +3,7 @@ public import Messages
 /// A question that one process of the host asks another, and the type of its answer.
 public protocol ServiceCall: MessageField, Sendable {
     associatedtype Answer: MessageField & Sendable
-    /// Which question it is: 1 to 0x7fff, unique among those of one service.
+    /// Which question it is: 1 to 0x7ffe, unique among those of one service.
     static var kind: UInt16 { get }
 }
 
@@ -12,6 +12,11 @@ public struct Done: MessageField, Equatable, Sendable {
     public init() {}
     public init(from reader: inout FieldReader) throws(MessageError) {}
     public func write(to writer: inout FieldWriter) {}
+}
+
+/// The question whether a service is there. Every service answers it by itself, with `Done`.
+public enum ServiceProbe {
+    public static let kind: UInt16 = 0x7fff
 }
 
 /// Where the host's agents can be reached.

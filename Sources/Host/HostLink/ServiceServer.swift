@@ -68,6 +68,7 @@ public final class ServiceServer: EventHandler, @unchecked Sendable {
 
     private func serve(_ frame: Frame, _ peer: ServicePeer) {
         let reply = ServiceReply(peer, frame.request)
+        if frame.kind == ServiceProbe.kind { return reply.answer(Done()) }
         guard let handler = handlers[frame.kind] else {
             return reply.refuse(.init(.notSupported, "this service does not know messages of kind \(frame.kind)"))
         }

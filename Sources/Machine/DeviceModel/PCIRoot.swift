@@ -36,6 +36,10 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
         /// The same once more, by routing identifier on bus 0: looking up here counts no references.
         private var present = unsafe InlineArray<256, Unmanaged<PCIFunction>?>(repeating: nil)
         var allocator: PCIWindowAllocator
+        /// Configuration writes under way, which use their function without counting a reference.
+        var writes = 0
+        /// Functions unplugged during such a write; they live until none is under way.
+        var retired: [PCIFunction] = []
 
         init(allocator: PCIWindowAllocator) { self.allocator = allocator }
 
@@ -143,6 +147,7 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
         state.withLock { state in
             guard let function = state.functions[address] else { return nil }
             state.set(address, nil)
+            if state.writes > 0 { state.retired.append(function) }
             function.intx?.set(false)
             for (index, bar) in function.bars.enumerated() {
                 move(function, index, bar, to: nil)
@@ -208,14 +213,29 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
 
     private func writeConfiguration(_ address: PCIAddress, _ offset: Int, width: Int, value: UInt64) {
         // Not under the lock: a device may have to wait for its queues here, and their threads may want the lock.
-        guard let function = function(at: address) else { return }
-        function.writeConfiguration(offset, width: width, value: value)
-        // Command and BARs decide what is mapped where.
-        guard offset < 0x28 else { return }
-        state.withLock { state in
-            // It may have been unplugged meanwhile.
-            if state.functions[address] === function { remap(function) }
+        let borrowed = unsafe state.withLock { state -> Unmanaged<PCIFunction>? in
+            guard let function = unsafe state.borrowed(address) else { return nil }
+            state.writes &+= 1
+            return unsafe function
         }
+        guard let borrowed = unsafe borrowed else { return }
+        unsafe borrowed._withUnsafeGuaranteedRef { $0.writeConfiguration(offset, width: width, value: value) }
+        // Released outside the lock, which a function that ends may want.
+        var ended: [PCIFunction]?
+        state.withLock { state in
+            // Command and BARs decide what is mapped where. It may have been unplugged meanwhile.
+            if offset < 0x28, let function = state.functions[address],
+                unsafe borrowed._withUnsafeGuaranteedRef({ $0 === function })
+            {
+                remap(function)
+            }
+            state.writes &-= 1
+            if state.writes == 0, !state.retired.isEmpty {
+                ended = state.retired
+                state.retired = []
+            }
+        }
+        _ = ended
     }
 
     private func target(_ offset: UInt64) -> (PCIAddress, Int) {

@@ -1,5 +1,9 @@
 import Boot
+import HostDaemon
+import HostService
+import DCUI
 import Linux
+import Logging
 import VMX
 import VMXControl
 
@@ -9,7 +13,11 @@ let usage = """
       init           bring up the host, as its first process
       enter ROOT COMMAND [ARGUMENT...]
                      run a command of another userland on this host
+      dcui [TTY]     show the direct console on a terminal
       modprobe NAME  load a kernel module; the kernel itself calls this
+      hostd          the host agent: keeps virtual machines, checks logins
+      host COMMAND   ask the host agent
+      log [NAME]     show the host's logs
       vmx FILE.vmx   run a virtual machine
       vm COMMAND     control a virtual machine that runs
       --version      say which Wafer this is
@@ -27,7 +35,12 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
         writeToStandardError("wafer init: only for the first process of a host\n")
         return ExitCode.usage.rawValue
     case "enter": return Enter.run(rest)
+    case "dcui": return DCUIProcess.run(rest)
     case "modprobe": return Modprobe.run(rest)
+    case "hostd": return HostProcess.run(rest)
+    case "host": return HostCommand.run(rest)
+    case "logd": return LogProcess.run(rest)
+    case "log": return LogCommand.run(rest)
     case "vmx": return VMXProcess.run(rest)
     case "vm": return ControlCommand.run(rest)
     case "--version", "version":

@@ -13,6 +13,7 @@
 #include "memory.h"
 #include "netlink.h"
 #include "process.h"
+#include "sockets.h"
 #include "tun.h"
 #include "vhost.h"
 #include "uring.h"

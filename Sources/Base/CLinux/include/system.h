@@ -67,6 +67,11 @@ static inline int wafer_gettid(void) { return (int)syscall(SYS_gettid); }
 static inline int wafer_tgkill(int group, int thread, int signal) {
     return (int)syscall(SYS_tgkill, group, thread, signal);
 }
+// pidfd_open(2), pidfd_send_signal(2): since Linux 5.3; glibc has wrappers only since 2.36.
+static inline int wafer_pidfd_open(int process) { return (int)syscall(SYS_pidfd_open, process, 0); }
+static inline int wafer_pidfd_send_signal(int fd, int signal) {
+    return (int)syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
+}
 int wafer_memfd_create(const char *name, unsigned int flags);
 static inline int wafer_finit_module(int fd, const char *parameters) {
     return (int)syscall(SYS_finit_module, fd, parameters, 0);

@@ -113,6 +113,8 @@ public struct PortGroupSettings: SettingsNode {
 public struct VMKNICSettings: SettingsNode {
     /// `vmkN`.
     public var name = ""
+    /// Whether the port is there at all. One that is switched off keeps its settings.
+    public var isEnabled = true
     public var portGroup = ""
     public var ipv4 = IPv4Mode.dhcp
     public var address: IPv4Address?
@@ -144,6 +146,7 @@ public struct VMKNICSettings: SettingsNode {
 
     public mutating func visit(_ visitor: inout some SettingsVisitor) {
         visitor.value("name", &name)
+        visitor.value("enabled", &isEnabled)
         visitor.value("portGroup", &portGroup)
         visitor.value("ipv4", &ipv4)
         visitor.optional("address", &address)

@@ -1,0 +1,36 @@
+import HostModel
+
+extension ConsoleState {
+    /// What the person in front of the host should know, the most urgent first.
+    var warnings: [String] {
+        var warnings: [String] = []
+        if let hardware = host.hardware, !hardware.canVirtualize {
+            warnings.append(
+                "Virtual machines cannot run: the processor has no virtualization, or it is off in the firmware setup.")
+        }
+        if let network = host.network {
+            if network.adapters.isEmpty {
+                warnings.append("No network adapter was found, or none that this version has a driver for.")
+            } else if !network.adapters.contains(where: \.hasLink) {
+                warnings.append("No network adapter has a link: check the cable.")
+            }
+        }
+        if let settings = host.settings {
+            if settings.access.rootPassword.isEmpty {
+                warnings.append("No password is set: press F2, Enter, and choose Password.")
+            }
+            if let port = settings.network.vmknics.first(where: \.isManagement), !port.isEnabled {
+                warnings.append("The management network is disabled.")
+            }
+            if settings.access.lockdown { warnings.append("Lockdown mode is on.") }
+        }
+        if host.dataDisks == 0 { warnings.append("There is no disk for virtual machines.") }
+        if host.isPersistent == false {
+            warnings.append("Settings are not kept when the host restarts: the boot medium cannot be written.")
+        }
+        if let banks = host.banks, banks.isTrial {
+            warnings.append("This version runs on trial from bank \(banks.running) until the host has confirmed it.")
+        }
+        return warnings
+    }
+}

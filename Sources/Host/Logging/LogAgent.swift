@@ -1,0 +1,167 @@
+import HostLink
+import Linux
+import Log
+import LogService
+
+/// Takes messages from the host's processes and its kernel, keeps them, shows them and passes them on.
+final class LogAgent: EventHandler, @unchecked Sendable {
+    // @unchecked: belongs to the loop's thread.
+
+    /// Reads the kernel's messages.
+    private final class KernelReader: EventHandler, @unchecked Sendable {
+        unowned let agent: LogAgent
+        let device: Descriptor
+        init(_ agent: LogAgent, _ device: consuming Descriptor) {
+            self.agent = agent
+            self.device = device
+        }
+        override func ready(_ events: Readiness) { agent.readKernel(device) }
+    }
+
+    /// Messages read at a time before others get their turn.
+    private static let batch = 256
+
+    private let loop: EventLoop
+    private let store: LogStore
+    private let socket: Descriptor
+    private var server: ServiceServer?
+    private var senders: [SyslogSender] = []
+    private var files: LogFiles?
+    private var directory = ""
+    private var filesFailed = false
+    private var hostName: String
+
+    /// - Parameters:
+    ///   - socket: where messages come in.
+    ///   - directory: where logs are kept in memory.
+    ///   - readsKernel: whether to take the kernel's messages.
+    init(
+        socket: consuming Descriptor, store directory: String, address: String, readsKernel: Bool, on loop: EventLoop
+    ) throws(SystemError) {
+        self.loop = loop
+        self.socket = socket
+        store = try LogStore(directory)
+        hostName = Kernel.hostName
+        super.init()
+        let server = try ServiceServer(path: address, on: loop)
+        server.on(ListLogs.self) { [store] _, _ throws(ServiceError.Refusal) in store.list() }
+        server.on(ReadLog.self) { [store] call, _ throws(ServiceError.Refusal) in
+            guard let answer = store.read(call) else {
+                throw ServiceError.Refusal(.notFound, "there is no log named \(call.name)")
+            }
+            return answer
+        }
+        self.server = server
+        try loop.watch(self.socket.raw, for: .readable, self)
+        if readsKernel, let device = try? Descriptor(opening: "/dev/kmsg", [.readOnly, .nonBlocking]) {
+            let reader = KernelReader(self, device)
+            try loop.watch(reader.device.raw, for: .readable, reader)
+        }
+    }
+
+    // MARK: Settings
+
+    /// Sends to these servers and keeps files in this directory (empty: none) from now on.
+    func configure(targets: [String], directory: String) {
+        hostName = Kernel.hostName
+        var wanted: [SyslogTarget] = []
+        for text in targets {
+            guard let target = SyslogTarget(text) else {
+                say(.warning, "\(text) is no log server: it must be udp://HOST[:PORT] or tcp://HOST[:PORT]")
+                continue
+            }
+            if target.transport == .tls {
+                say(.warning, "log server \(target) gets nothing: TLS is not supported yet; use tcp:// or udp://")
+            } else if !wanted.contains(target) {
+                wanted.append(target)
+            }
+        }
+        for sender in senders where !wanted.contains(sender.target) { sender.close() }
+        senders.removeAll { !wanted.contains($0.target) }
+        for target in wanted where !senders.contains(where: { $0.target == target }) {
+            do throws(SystemError) {
+                senders.append(
+                    try SyslogSender(target, on: loop, resolve: Self.resolve) { [weak self] isBack, text in
+                        self?.say(isBack ? .notice : .warning, text)
+                    })
+            } catch { say(.error, "log server \(target) gets nothing: \(error)") }
+        }
+        if directory != self.directory {
+            self.directory = directory
+            files = nil
+            filesFailed = false
+            openFiles()
+        }
+    }
+
+    private static func resolve(_ host: String, _ port: UInt16) -> InternetPeer? { InternetPeer(host, port: port) }
+
+    private func openFiles() {
+        guard !directory.isEmpty else { return }
+        do throws(SystemError) { files = try LogFiles(directory) } catch { filesFailed(error) }
+    }
+
+    private func filesFailed(_ error: SystemError) {
+        files = nil
+        if filesFailed { return }
+        filesFailed = true
+        say(.warning, "no log files are written to \(directory): \(error.reason)")
+    }
+
+    /// Tries again to write log files; called now and then.
+    func retryFiles() {
+        guard files == nil, !directory.isEmpty else { return }
+        do throws(SystemError) {
+            files = try LogFiles(directory)
+            filesFailed = false
+            say(.notice, "log files are written to \(directory) again")
+        } catch {}
+    }
+
+    // MARK: Messages
+
+    override func ready(_ events: Readiness) {
+        for _ in 0..<Self.batch {
+            guard let bytes = socket.readAvailable(limit: LogDatagram.bytesMax) else { return }
+            for record in LogDatagram.parse(bytes, time: Self.now()) { keep(record) }
+        }
+    }
+
+    private func readKernel(_ device: borrowing Descriptor) {
+        let next = store.kernelSequence
+        // The kernel's clock runs since it started, as does ours.
+        let start = Self.now() &- monotonicNanoseconds()
+        for _ in 0..<Self.batch {
+            guard let bytes = device.readAvailable(limit: KernelMessage.bytesMax) else { return }
+            // Empty: some were overwritten before they were read; the next call goes on behind them.
+            guard let message = KernelMessage(bytes), message.sequence >= next else { continue }
+            let time = start &+ message.microseconds &* 1000
+            let component = message.isForeign ? "kmsg" : "kernel"
+            keep(
+                LogRecord(time: time, severity: message.severity, component: component, process: 0, text: message.text),
+                kernelSequence: message.sequence &+ 1)
+        }
+    }
+
+    private func say(_ severity: LogSeverity, _ text: String) {
+        let process = UInt32(bitPattern: processIdentifier())
+        keep(LogRecord(time: Self.now(), severity: severity, component: "logd", process: process, text: text))
+    }
+
+    private func keep(_ record: LogRecord, kernelSequence: UInt64? = nil) {
+        // Memory may be short; then this line is lost, and nobody could be told.
+        try? store.append(record, kernelSequence: kernelSequence)
+        if !senders.isEmpty {
+            let message = SyslogMessage.encode(record, hostName: hostName)
+            for sender in senders { sender.send(message) }
+        }
+        if let files {
+            do throws(SystemError) { try files.append(record) } catch { filesFailed(error) }
+        }
+    }
+
+    private static func now() -> UInt64 {
+        let now = wallClock()
+        return UInt64(max(0, now.seconds)) &* 1_000_000_000 &+ UInt64(max(0, now.nanoseconds))
+    }
+}

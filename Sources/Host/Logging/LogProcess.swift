@@ -1,0 +1,74 @@
+import HostLink
+import Linux
+import Log
+
+/// `wafer logd`: the log agent.
+public enum LogProcess {
+    private static let usage = """
+        usage: wafer logd [--socket DESCRIPTOR] [--directory DIRECTORY] [--target SERVER]...
+
+          --socket DESCRIPTOR    where messages come in; without it, a socket is made at \(Log.path)
+          --directory DIRECTORY  writes log files there, too
+          --target SERVER        sends messages to udp://HOST[:PORT] or tcp://HOST[:PORT], too; may be given often
+
+        """
+
+    private struct Options {
+        var socket: CInt?
+        var directory = ""
+        var targets: [String] = []
+
+        init?(_ arguments: [String]) {
+            var rest = arguments[...]
+            while let word = rest.popFirst() {
+                guard let value = rest.popFirst() else { return nil }
+                switch word {
+                case "--socket":
+                    guard let number = CInt(value), number > 2 else { return nil }
+                    socket = number
+                case "--directory": directory = value
+                case "--target": targets.append(value)
+                default: return nil
+                }
+            }
+        }
+    }
+
+    /// Runs until SIGTERM.
+    public static func run(_ arguments: [String]) -> Int32 {
+        guard let options = Options(arguments) else {
+            writeToStandardError(usage)
+            return 64
+        }
+        do throws(SystemError) {
+            try serve(options)
+            return 0
+        } catch {
+            writeToStandardError("logd: \(error)\n")
+            return 1
+        }
+    }
+
+    private static func serve(_ options: Options) throws(SystemError) {
+        ProcessSignals.ignoreBrokenPipes()
+        try SignalEvents.block([.terminate, .interrupt])
+        try FileSystem.makeDirectory(ServiceAddress.directory)
+        let loop = try EventLoop(name: "logd")
+        let socket: Descriptor
+        if let number = options.socket {
+            socket = Descriptor(adopting: number)
+            try socket.setNonBlocking()
+        } else {
+            socket = try UnixDatagram.bind(Log.path)
+        }
+        let agent = try LogAgent(
+            socket: socket, store: "\(ServiceAddress.directory)/logs", address: ServiceAddress.log, readsKernel: true,
+            on: loop)
+        agent.configure(targets: options.targets, directory: options.directory)
+        let retry = try Timer(on: loop) { agent.retryFiles() }
+        retry.set(after: 30_000_000_000, every: 30_000_000_000)
+        let signals = try SignalEvents([.terminate, .interrupt], on: loop) { _ in loop.stop() }
+        loop.run()
+        _ = signals
+    }
+}

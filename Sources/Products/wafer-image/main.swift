@@ -1,0 +1,4 @@
+import Linux
+import SystemImage
+
+exitProcess(ImageCommand.run(Array(CommandLine.arguments.dropFirst())))
