@@ -83,7 +83,6 @@ let package = Package(
         target(
             "Host", "HostDaemon",
             ["HostLink", "HostModel", "HostService", "Linux", "Messages", "Signatures", "VMXConfig", "VMXControl"]),
-        target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
         target("Host", "Terminal"),
         .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
         target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
@@ -91,6 +90,10 @@ let package = Package(
         // The medium that a host boots from: what is on it, and how it is built.
         target("Host", "BootMedium", ["Bytes", "Signatures"]),
         target("Host", "SystemImage", ["BootMedium", "Bytes", "FAT", "Linux", "Signatures"]),
+
+        target("Host", "LogService", ["HostLink", "Messages"]),
+        target("Host", "Logging", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "LogService", "Messages"]),
+        target("Host", "Boot", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "Messages"]),
 
         // Network: virtual switches, addresses, names.
         target("Network", "DNSMessages", ["Addresses", "Bytes"]),
@@ -101,112 +104,106 @@ let package = Package(
         target(
             "Network", "NetworkAgent",
             [
-                "Addresses", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "Messages", "NetworkService", "Resolver",
-                "VSwitch",
+                "Addresses", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "Messages", "NetworkService",
+                "Resolver", "VSwitch",
             ]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
-            name: "wafer", dependencies: ["Boot", "HostDaemon", "HostService", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
-            name: "wafer", dependencies: ["Boot", "DCUI", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
-            swiftSettings: strict),
+            name: "wafer",
+            dependencies: [
+                "Boot", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent", "VMX", "VMXControl",
+            ], path: "Sources/Products/wafer", swiftSettings: strict),
         .executableTarget(
             name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
-        target("Host", "LogService", ["HostLink", "Messages"]),
-        target("Host", "Logging", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "LogService", "Messages"]),
-        target("Host", "TimeSync", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "Messages"]),
-        target("Host", "Boot", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "Messages"]),
-
-        // Products: pick the process by name, nothing more.
-        .executableTarget(
-            name: "wafer", dependencies: ["Boot", "Linux", "Logging", "TimeSync", "VMX", "VMXControl"],
-            path: "Sources/Products/wafer",
             swiftSettings: strict),
-
-        tests("ACPI"),
-        tests("SMBIOS", ["Bytes"]),
-        tests("GuestBoot", ["Bytes", "GuestMemory"]),
-        tests("Bytes"),
-        tests("Addresses"),
-        tests("HostModel", ["Addresses"]),
-        tests("HostLink", ["Linux", "Messages"]),
-        tests("HostService", ["HostLink", "HostModel", "Messages"]),
-        tests(
-            "HostDaemon",
-            [
-                "HostLink", "HostModel", "HostService", "Linux", "Signatures", "StandInMachine", "TestFiles",
-            ]),
-        .executableTarget(
-            name: "StandInMachine", dependencies: ["Linux", "Messages", "VMXConfig", "VMXControl"],
-            path: "Tests/Support/StandInMachine", swiftSettings: common),
-        tests("Terminal"),
-        tests("DCUI", ["Addresses", "CLinux", "HostModel", "Terminal"]),
-        tests("Messages", ["Linux"]),
-        tests("Signatures"),
-        tests("Log", ["Linux", "TestFiles"]),
-        tests("Logging", ["HostLink", "Linux", "Log", "LogService", "TestFiles"]),
-        // What several test suites share.
-        .target(
-            name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
-        tests("Linux", ["Addresses", "TestNetwork", "CLinux"]),
-        .target(
-            name: "TestFiles", dependencies: ["CLinux"], path: "Tests/Support/TestFiles", swiftSettings: common),
-        .target(
-            name: "BlockTestSupport", dependencies: ["DeviceModel", "Linux"], path: "Tests/Support/BlockTestSupport",
-            swiftSettings: common),
-        .target(
-            name: "SimulatedDisk", dependencies: ["BlockStore", "Linux"], path: "Tests/Support/SimulatedDisk",
-            swiftSettings: common),
-        tests("BlockStore", ["Linux", "TestFiles"]),
-        tests("StateArea", ["Signatures", "SimulatedDisk"]),
-        tests("BlockEngine", ["BlockTestSupport", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
-        tests("GuestMemory"),
-        tests("DeviceModel"),
-        tests("NetEngine", ["Linux", "TestNetwork"]),
-        tests("Chipset", ["DeviceModel", "Linux"]),
-        tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "TestFiles", "VMXControl"]),
-        tests("VMXControl", ["Messages"]),
-        tests("KVM", ["CLinux", "Linux", "Bytes"]),
-        .target(
-            name: "VirtioTestSupport", dependencies: ["DeviceModel", "GuestMemory", "Linux", "Virtio"],
-            path: "Tests/Support/VirtioTestSupport", swiftSettings: common),
-        tests(
-            "Virtio",
-            [
-                "BlockTestSupport", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
-                "VirtioTestSupport",
-            ]),
-        tests("BootMedium", ["Signatures"]),
-        tests("FAT", ["Linux", "TestFiles"]),
-        tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
-        tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
-        tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
-
-        // Counts allocations and reference counting on hot paths; `make hotpaths` runs it in release mode.
-        .target(name: "Counters", path: "Benchmarks/Counters"),
-        .executableTarget(
-            name: "hotpaths",
-            dependencies: [
-                "BlockEngine", "Chipset", "Counters", "DeviceModel", "GuestMemory", "KVM", "Linux", "NetEngine",
-                "Virtio", "VirtioTestSupport", "VMX",
-            ],
-            path: "Benchmarks/HotPaths", swiftSettings: common,
-            linkerSettings: [.unsafeFlags(countedLinking)]),
-
-        // Fuzzing: every target is also replayed over its corpus by the tests. See Fuzz/README.md.
-        .target(
-            name: "FuzzTargets",
-            dependencies: [
-                "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine", "Virtio",
-                "VirtioTestSupport", "VMDK",
-                "VMXConfig",
-            ], path: "Fuzz/Targets", swiftSettings: common),
-        .testTarget(
-            name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
-            swiftSettings: common),
-        tests("Boot", ["Addresses"]),
     ]
 )
+
+package.targets += [
+    tests("ACPI"),
+    tests("SMBIOS", ["Bytes"]),
+    tests("GuestBoot", ["Bytes", "GuestMemory"]),
+    tests("Bytes"),
+    tests("Addresses"),
+    tests("HostModel", ["Addresses"]),
+    tests("HostLink", ["Linux", "Messages"]),
+    tests("HostService", ["HostLink", "HostModel", "Messages"]),
+    tests(
+        "HostDaemon",
+        [
+            "HostLink", "HostModel", "HostService", "Linux", "Signatures", "StandInMachine", "TestFiles",
+        ]),
+    .executableTarget(
+        name: "StandInMachine", dependencies: ["Linux", "Messages", "VMXConfig", "VMXControl"],
+        path: "Tests/Support/StandInMachine", swiftSettings: common),
+    tests("Terminal"),
+    tests("DCUI", ["Addresses", "CLinux", "HostModel", "Terminal"]),
+    tests("Messages", ["Linux"]),
+    tests("Signatures"),
+    tests("Log", ["Linux", "TestFiles"]),
+    tests("Logging", ["HostLink", "Linux", "Log", "LogService", "TestFiles"]),
+    // What several test suites share.
+    .target(
+        name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
+    tests("Linux", ["Addresses", "TestNetwork", "CLinux"]),
+    .target(
+        name: "TestFiles", dependencies: ["CLinux"], path: "Tests/Support/TestFiles", swiftSettings: common),
+    .target(
+        name: "BlockTestSupport", dependencies: ["DeviceModel", "Linux"], path: "Tests/Support/BlockTestSupport",
+        swiftSettings: common),
+    .target(
+        name: "SimulatedDisk", dependencies: ["BlockStore", "Linux"], path: "Tests/Support/SimulatedDisk",
+        swiftSettings: common),
+    tests("BlockStore", ["Linux", "TestFiles"]),
+    tests("StateArea", ["Signatures", "SimulatedDisk"]),
+    tests("BlockEngine", ["BlockTestSupport", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
+    tests("GuestMemory"),
+    tests("DeviceModel"),
+    tests("NetEngine", ["Linux", "TestNetwork"]),
+    tests("Chipset", ["DeviceModel", "Linux"]),
+    tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "TestFiles", "VMXControl"]),
+    tests("VMXControl", ["Messages"]),
+    tests("KVM", ["CLinux", "Linux", "Bytes"]),
+    .target(
+        name: "VirtioTestSupport", dependencies: ["DeviceModel", "GuestMemory", "Linux", "Virtio"],
+        path: "Tests/Support/VirtioTestSupport", swiftSettings: common),
+    tests(
+        "Virtio",
+        [
+            "BlockTestSupport", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
+            "VirtioTestSupport",
+        ]),
+    tests("BootMedium", ["Signatures"]),
+    tests("FAT", ["Linux", "TestFiles"]),
+    tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
+    tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
+    tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
+
+    // Counts allocations and reference counting on hot paths; `make hotpaths` runs it in release mode.
+    .target(name: "Counters", path: "Benchmarks/Counters"),
+    .executableTarget(
+        name: "hotpaths",
+        dependencies: [
+            "BlockEngine", "Chipset", "Counters", "DeviceModel", "GuestMemory", "KVM", "Linux", "NetEngine",
+            "Virtio", "VirtioTestSupport", "VMX",
+        ],
+        path: "Benchmarks/HotPaths", swiftSettings: common,
+        linkerSettings: [.unsafeFlags(countedLinking)]),
+
+    // Fuzzing: every target is also replayed over its corpus by the tests. See Fuzz/README.md.
+    .target(
+        name: "FuzzTargets",
+        dependencies: [
+            "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine", "Virtio",
+            "VirtioTestSupport", "VMDK",
+            "VMXConfig",
+        ], path: "Fuzz/Targets", swiftSettings: common),
+    .testTarget(
+        name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
+        swiftSettings: common),
+    tests("Boot", ["Addresses"]),
+]
 
 // The program around libFuzzer links only with the compiler's fuzzer option, which Fuzz/run gives.
 if Context.environment["WAFER_FUZZ"] != nil {

@@ -112,17 +112,31 @@ struct QuestionTests {
             let path = directory + "/disk.img"
             try makeFile(path, count: 8 << 20)
             var options = FileBlockOptions()
-            options.onQuestion = { _ in }
+            let asked = Atomic(0)
+            let withdrawn = Atomic(0)
+            options.onQuestion = { _ in asked.add(1, ordering: .relaxed) }
+            options.onWithdrawal = { withdrawn.add(1, ordering: .relaxed) }
             let disk = try FileDisk([.whole(BlockFile(opening: path, writable: true))], options, depth: 2)
             let buffer = BlockBuffer(count: 2 << 20, filledWith: 1)
             #expect(try disk.run(buffer.request(.write, tag: 1, at: 0, [0..<2 << 20])) == [nil])
             disk.backend.answer(.fail)
             #expect(disk.collector.statuses == [1: .noSpace])
+            #expect(withdrawn.load(ordering: .relaxed) == 0)
 
             #expect(try disk.run(buffer.request(.write, tag: 2, at: 0, [0..<2 << 20])) == [nil])
+            #expect(asked.load(ordering: .relaxed) == 2)
             #expect(disk.queue.suspend() == 1)
             disk.queue.abandonWaiting()
             #expect(disk.queue.suspend() == 0)
+            #expect(withdrawn.load(ordering: .relaxed) == 1)
+            #expect(!disk.backend.isAsking)
+            try disk.queue.resume()
+
+            // The guest that starts anew meets the full storage again, and so must its administrator.
+            #expect(try disk.run(buffer.request(.write, tag: 2, at: 0, [0..<2 << 20])) == [nil])
+            #expect(asked.load(ordering: .relaxed) == 3)
+            #expect(disk.queue.suspend() == 1)
+            disk.queue.abandonWaiting()
             try disk.queue.resume()
             disk.backend.answer(.retry)
             #expect(disk.collector.statuses == [:])

@@ -1,122 +1,120 @@
 public import Addresses
 import CLinux
 
-/// An address and a port to send to.
-public struct InternetPeer: Hashable, Sendable, CustomStringConvertible {
-    public enum Address: Hashable, Sendable {
-        case v4(IPv4Address)
-        case v6(IPv6Address)
-    }
-
-    public var address: Address
-    public var port: UInt16
-
-    public init(_ address: Address, port: UInt16) {
-        self.address = address
-        self.port = port
-    }
-
-    /// From an address as it is written; nil if it is none (a name, say).
-    public init?(_ text: some StringProtocol, port: UInt16) {
-        if let address = IPv4Address(text) {
-            self.init(.v4(address), port: port)
-        } else if let address = IPv6Address(text) {
-            self.init(.v6(address), port: port)
-        } else {
-            return nil
-        }
-    }
-
-    public var description: String {
-        switch address {
-        case .v4(let address): "\(address):\(port)"
-        case .v6(let address): "[\(address)]:\(port)"
-        }
-    }
-}
-
-/// An Internet socket with one peer; it does not block.
-public struct InternetSocket: ~Copyable {
-    public enum Kind: Sendable {
-        case datagram
-        case stream
-    }
-
+/// An Internet socket that does not block.
+public final class InternetSocket: Sendable {
     private let descriptor: Descriptor
 
-    /// Connects. A stream is only about to be connected after this: it is writable once that is done, `failure` tells how.
-    public init(_ kind: Kind, to peer: InternetPeer) throws(SystemError) {
-        let type = kind == .datagram ? SOCK_DGRAM : SOCK_STREAM
-        let flags = CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue)
-        let (family, bytes) =
-            switch peer.address {
-            case .v4(let address): (AF_INET, address.bytes)
-            case .v6(let address):
-                (
-                    AF_INET6,
-                    address.groups.flatMap { [UInt8(truncatingIfNeeded: $0 >> 8), UInt8(truncatingIfNeeded: $0)] }
-                )
+    public enum Kind: Sendable {
+        case udp
+        case tcp
+        /// ICMP; needs CAP_NET_RAW. Received packets have their IPv4 header before them.
+        case icmp
+        /// ICMPv6; needs CAP_NET_RAW. The kernel fills in checksums; received packets have no IPv6 header.
+        case icmp6
+    }
+
+    public init(_ kind: Kind) throws(SystemError) {
+        let (family, type, number): (CInt, CInt, CInt) =
+            switch kind {
+            case .udp: (AF_INET, CInt(SOCK_DGRAM.rawValue), 0)
+            case .tcp: (AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+            case .icmp: (AF_INET, CInt(SOCK_RAW.rawValue), CInt(IPPROTO_ICMP))
+            case .icmp6: (AF_INET6, CInt(SOCK_RAW.rawValue), CInt(IPPROTO_ICMPV6))
             }
-        let descriptor = Descriptor(
-            adopting: try retrying("make a socket") { socket(family, CInt(type.rawValue) | flags, 0) })
-        let raw = descriptor.raw
-        let result = unsafe bytes.withUnsafeBufferPointer { bytes in
-            unsafe wafer_peer_connect(raw, family, bytes.baseAddress, peer.port)
-        }
-        if result != 0, wafer_errno() != EINPROGRESS { throw SystemError.last("connect to", "\(peer)") }
-        self.descriptor = descriptor
+        descriptor = Descriptor(
+            adopting: try retrying("open Internet socket") {
+                socket(family, type | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), number)
+            })
     }
 
     /// The descriptor's number, borrowed, for waiting.
     public var raw: CInt { descriptor.raw }
 
-    /// Why the connection failed or ended; nil as long as it has not. An error is told once.
-    public func failure(_ subject: String) -> SystemError? {
-        let number = wafer_socket_error(raw)
-        return number == 0 ? nil : SystemError(number: number, operation: "connect to", subject: subject)
+    /// Takes an address and a port of this host; the port may be shared with others that say so, too.
+    public func bind(_ address: IPv4Address, port: UInt16) throws(SystemError) {
+        var on: CInt = 1
+        _ = unsafe setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<CInt>.size))
+        let raw = descriptor.raw
+        try retrying("use address", "\(address):\(port)") { wafer_inet_bind(raw, address.number, port) }
     }
 
-    /// Sends as much as goes now; a datagram as a whole or not at all.
-    public func send(_ bytes: Span<UInt8>) -> Transfer {
-        while true {
-            let raw = self.raw
-            let count = unsafe bytes.withUnsafeBytes { unsafe wafer_send(raw, $0.baseAddress, $0.count) }
-            if count >= 0 { return .bytes(count) }
-            let number = wafer_errno()
-            if number == EINTR { continue }
-            return number == EAGAIN || number == ENOBUFS ? .wouldBlock : .closed
+    /// Uses one link only, whatever the routes say.
+    public func bind(link: String) throws(SystemError) {
+        let raw = descriptor.raw
+        try retrying("use link", link) {
+            unsafe setsockopt(raw, SOL_SOCKET, SO_BINDTODEVICE, link, socklen_t(link.utf8.count))
         }
     }
 
-    /// Reads what a stream's peer sent; nil when nothing is there now, empty when it is gone.
-    public func receive(limit: Int = 4096) -> [UInt8]? { descriptor.readAvailable(limit: limit) }
-
-    /// Makes the kernel note when each datagram comes.
-    public func wantTimestamps() throws(SystemError) {
-        let raw = self.raw
-        try retrying("ask for time stamps") { wafer_want_timestamps(raw) }
+    /// Sends to and receives from one peer only. With TCP the connection may not be there yet: wait until writable.
+    public func connect(_ address: IPv4Address, port: UInt16) throws(SystemError) {
+        if wafer_inet_connect(raw, address.number, port) == 0 { return }
+        let error = SystemError.last("connect to", "\(address):\(port)")
+        if error.number != EINPROGRESS { throw error }
     }
 
-    /// A datagram with the time it came at, by the kernel's clock (CLOCK_REALTIME); nil if there is none. An empty one
-    /// stands for an error that came instead, such as the peer's not listening.
-    ///
-    /// - Parameter limit: what is longer is cut.
-    public func receiveStamped(limit: Int) -> (bytes: [UInt8], seconds: Int64, nanoseconds: Int64)? {
-        var bytes = [UInt8](repeating: 0, count: limit)
-        var seconds: Int64 = 0
-        var nanoseconds: Int64 = 0
-        let raw = self.raw
+    /// Whether a connection that was begun came about.
+    public func connectionError() -> SystemError? {
+        var number: CInt = 0
+        var size = socklen_t(MemoryLayout<CInt>.size)
+        guard unsafe getsockopt(raw, SOL_SOCKET, SO_ERROR, &number, &size) == 0 else { return .last("connect") }
+        return number == 0 ? nil : SystemError(number: number, operation: "connect")
+    }
+
+    /// Sends a datagram to whom `connect` named.
+    public func send(_ bytes: [UInt8]) throws(SystemError) {
+        let raw = descriptor.raw
+        let flags = CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)
+        try retrying("send") { unsafe CLinux.send(raw, bytes, bytes.count, flags) }
+    }
+
+    public func send(_ bytes: [UInt8], to address: IPv4Address, port: UInt16) throws(SystemError) {
+        let raw = descriptor.raw
+        try retrying("send to", "\(address)") {
+            unsafe wafer_inet_send(raw, bytes, bytes.count, address.number, port)
+        }
+    }
+
+    /// - Parameter scope: the link's number, for link-local addresses.
+    public func send(_ bytes: [UInt8], to address: IPv6Address, scope: UInt32 = 0) throws(SystemError) {
+        let raw = descriptor.raw
+        let target = address.bytes
+        try retrying("send to", "\(address)") { unsafe wafer_inet6_send(raw, bytes, bytes.count, target, scope) }
+    }
+
+    /// What came of an attempt to receive.
+    public enum Received: Sendable {
+        case bytes([UInt8], from: IPv4Address)
+        /// Nothing is there now.
+        case nothing
+        /// An error came back, such as an unreachable port.
+        case failed(SystemError)
+    }
+
+    /// The next datagram or piece of a stream; an empty one is the stream's end.
+    public func receive(limit: Int = 4096) -> Received {
+        var buffer = [UInt8](repeating: 0, count: limit)
+        var address: UInt32 = 0
+        var port: UInt16 = 0
         while true {
-            let count = unsafe bytes.withUnsafeMutableBytes { buffer in
-                unsafe wafer_receive_stamped(raw, buffer.baseAddress, buffer.count, &seconds, &nanoseconds)
-            }
-            if count >= 0 {
-                bytes.removeLast(limit - count)
-                return (bytes, seconds, nanoseconds)
-            }
-            let number = wafer_errno()
-            if number == EINTR { continue }
-            return number == EAGAIN ? nil : ([], 0, 0)
+            let count = unsafe wafer_inet_receive(raw, &buffer, buffer.count, &address, &port)
+            if count >= 0 { return .bytes(Array(buffer[..<count]), from: IPv4Address(number: address)) }
+            let error = SystemError.last("receive")
+            if error.number == EINTR { continue }
+            return error.number == EAGAIN ? .nothing : .failed(error)
+        }
+    }
+
+    /// The next ICMPv6 packet; nil if there is none now.
+    public func receive6(limit: Int = 4096) -> (bytes: [UInt8], from: IPv6Address)? {
+        var buffer = [UInt8](repeating: 0, count: limit)
+        var address = [UInt8](repeating: 0, count: 16)
+        while true {
+            let count = unsafe wafer_inet6_receive(raw, &buffer, buffer.count, &address)
+            if count >= 0, let sender = IPv6Address(bytes: address) { return (Array(buffer[..<count]), sender) }
+            if count < 0, wafer_errno() == EINTR { continue }
+            return nil
         }
     }
 }

@@ -17,7 +17,7 @@ final class SyslogSender: EventHandler, @unchecked Sendable {
     private var queue = SyslogQueue()
     /// What is left of the message that is being sent.
     private var rest: [UInt8] = []
-    private var socket: InternetSocket?
+    private var socket: ConnectedSocket?
     private var isConnected = false
     private var timer: Timer?
     private var retry = SyslogSender.retryMin
@@ -112,7 +112,7 @@ final class SyslogSender: EventHandler, @unchecked Sendable {
     private func connect() {
         guard let peer = resolve(target.host, target.port) else { return fail("its name is not known") }
         do throws(SystemError) {
-            let socket = try InternetSocket(target.transport == .udp ? .datagram : .stream, to: peer)
+            let socket = try ConnectedSocket(target.transport == .udp ? .datagram : .stream, to: peer)
             try loop.watch(socket.raw, for: [.readable, .writable], self)
             self.socket = consume socket
             if target.transport == .udp { connected() }

@@ -31,6 +31,8 @@ public struct FileBlockOptions: Sendable {
     /// Called when the storage is full: the requests wait until `answer`. Without it they fail. On a loop's thread, once
     /// until answered.
     public var onQuestion: (@Sendable (BlockQuestion) -> Void)?
+    /// Called when the requests that a question is about are gone, because the guest was reset. On a loop's thread.
+    public var onWithdrawal: (@Sendable () -> Void)?
     /// Ask about every error of the storage, not only about a full one.
     public var asksOnAnyError = false
 
@@ -54,6 +56,8 @@ public final class FileBlockBackend: BlockBackend {
         var observer: (@Sendable (BlockGeometry) -> Void)?
         /// A question was asked and not answered.
         var isAsking = false
+        /// How many requests of all queues wait for an answer.
+        var stalled = 0
         var lastError: SystemError?
     }
 
@@ -122,14 +126,29 @@ public final class FileBlockBackend: BlockBackend {
 
     // MARK: Questions
 
-    /// Asks, unless a question is open.
+    /// Asks for one more request that waits, unless a question is open.
     func ask(_ question: BlockQuestion) {
         let ask = state.withLock { state in
+            state.stalled += 1
             if state.isAsking { return false }
             state.isAsking = true
             return true
         }
         if ask { options.onQuestion?(question) }
+    }
+
+    /// Requests no longer wait: they were answered.
+    func released(_ count: Int) { state.withLock { $0.stalled -= count } }
+
+    /// Requests no longer wait: nobody wants them any more. With the last one the question is withdrawn.
+    func abandoned(_ count: Int) {
+        let isOver = state.withLock { state in
+            state.stalled -= count
+            guard state.stalled == 0, state.isAsking else { return false }
+            state.isAsking = false
+            return true
+        }
+        if isOver { options.onWithdrawal?() }
     }
 
     /// Whether requests wait for an answer.

@@ -242,10 +242,13 @@ import Synchronization
 
     func abandonWaiting() {
         unsafe state.pointee.answer = nil
+        var count = 0
         while let index = unsafe state.pointee.stalled.removeFirst(slots) {
             unsafe state.pointee.inFlight &-= 1
             unsafe state.pointee.free.append(index, slots)
+            count += 1
         }
+        backend.abandoned(count)
     }
 
     func close() {
@@ -391,6 +394,7 @@ import Synchronization
         var list = unsafe state.pointee.stalled
         unsafe state.pointee.stalled = SlotList()
         while let index = unsafe list.removeFirst(slots) {
+            backend.released(1)
             switch answer {
             case .retry: step(index)
             case .fail: finish(index, unsafe slots[Int(index)].status)

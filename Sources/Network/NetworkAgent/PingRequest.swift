@@ -13,7 +13,7 @@ final class PingRequest: EventHandler, @unchecked Sendable {
     private let count: UInt8
     private let patience: UInt64
     private let identifier: UInt16
-    private var socket: IPSocket?
+    private var socket: InternetSocket?
     private var timer: Timer?
     private var completion: ((PingResult) -> Void)?
     private var sentAt: UInt64 = 0
@@ -39,7 +39,7 @@ final class PingRequest: EventHandler, @unchecked Sendable {
         let random = try Random.bytes(2)
         identifier = UInt16(random[0]) << 8 | UInt16(random[1])
         super.init()
-        let socket = try IPSocket(isIPv6 ? .icmp6 : .icmp)
+        let socket = try InternetSocket(isIPv6 ? .icmp6 : .icmp)
         timer = try Timer(on: loop) { [weak self] in self?.next() }
         try loop.watch(socket.raw, for: .readable, self)
         self.socket = socket

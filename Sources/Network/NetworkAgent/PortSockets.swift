@@ -9,7 +9,7 @@ final class PortSockets {
     private let loop: EventLoop
     private var messageSocket: (socket: PacketSocket, link: UInt32)?
     private var arpSocket: (socket: PacketSocket, link: UInt32)?
-    private var udpSocket: IPSocket?
+    private var udpSocket: InternetSocket?
 
     var message: ((DHCPMessage) -> Void)?
     var arp: ((ARPPacket) -> Void)?
@@ -100,7 +100,7 @@ final class PortSockets {
     func unicast(_ message: DHCPMessage, from source: IPv4Address?, to server: IPv4Address) {
         guard let source else { return }
         closeUDP()
-        guard let socket = try? IPSocket(.udp), (try? socket.bind(link: vmknic)) != nil,
+        guard let socket = try? InternetSocket(.udp), (try? socket.bind(link: vmknic)) != nil,
             (try? socket.bind(source, port: DHCPMessage.clientPort)) != nil
         else { return }
         try? socket.send(message.bytes, to: server, port: DHCPMessage.serverPort)

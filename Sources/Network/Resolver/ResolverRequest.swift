@@ -14,7 +14,7 @@ public final class ResolverRequest: EventHandler, @unchecked Sendable {
     private let port: UInt16
     private var completion: Completion?
     private var timer: Timer?
-    private var socket: IPSocket?
+    private var socket: InternetSocket?
     private var question: DNSQuestion?
     private var identifier: UInt16 = 0
     /// Over TCP: what has come; nil over UDP.
@@ -64,7 +64,7 @@ public final class ResolverRequest: EventHandler, @unchecked Sendable {
             do throws(SystemError) {
                 let random = try Random.bytes(2)
                 identifier = UInt16(random[0]) << 8 | UInt16(random[1])
-                let socket = try IPSocket(overTCP ? .tcp : .udp)
+                let socket = try InternetSocket(overTCP ? .tcp : .udp)
                 // Connected: the kernel lets only this server's packets through.
                 try socket.connect(server, port: port)
                 stream = overTCP ? [] : nil

@@ -26,6 +26,7 @@ struct DiskFactory {
                 let loop = machine.loop
                 let ask = ask
                 options.onQuestion = { question in loop.perform { asking.put(question, ask) } }
+                options.onWithdrawal = { loop.perform { asking.withdraw() } }
                 options.asksOnAnyError = configuration.diskErrorPolicy == .pause
             }
             let backend = try FileBlockBackend(extents(of: layout), options)
@@ -96,13 +97,20 @@ struct DiskFactory {
     private final class Asking: @unchecked Sendable {
         // @unchecked: set before the guest runs, then used on the machine's loop.
         weak var backend: FileBlockBackend?
+        private var open: MachineQuestion?
 
         func put(_ question: BlockQuestion, _ ask: (MachineQuestion) -> Void) {
-            ask(
-                MachineQuestion(
-                    text: "The storage of \(question.file) failed: \(question.error). The VM is paused.",
-                    choices: ["Retry", "Report the error to the guest"]
-                ) { [weak backend] choice in backend?.answer(choice == 0 ? .retry : .fail) })
+            let question = MachineQuestion(
+                text: "The storage of \(question.file) failed: \(question.error). The VM is paused.",
+                choices: ["Retry", "Report the error to the guest"]
+            ) { [weak backend] choice in backend?.answer(choice == 0 ? .retry : .fail) }
+            open = question
+            ask(question)
+        }
+
+        func withdraw() {
+            open?.withdraw()
+            open = nil
         }
     }
 

@@ -1,11 +1,21 @@
 import VMXControl
 
 /// Something that stops the machine and that only an administrator can decide.
-struct MachineQuestion {
+///
+/// On the machine's loop.
+final class MachineQuestion {
     let text: String
     let choices: [String]
     /// Carries the decision out; gets the position of the choice.
     let answer: (Int) -> Void
+    /// Takes the question back, if it is not answered yet. The desk that asks it sets this.
+    fileprivate(set) var withdraw: () -> Void = {}
+
+    init(text: String, choices: [String], answer: @escaping (Int) -> Void) {
+        self.text = text
+        self.choices = choices
+        self.answer = answer
+    }
 }
 
 /// Keeps the machine paused as long as a question is open. On the machine's loop.
@@ -30,7 +40,9 @@ final class QuestionDesk {
     /// Pauses the machine and waits for an answer.
     func ask(_ question: MachineQuestion) {
         last += 1
-        waiting.append((last, question))
+        let identifier = last
+        waiting.append((identifier, question))
+        question.withdraw = { [weak self] in self?.withdraw(identifier) }
         log.warning("Question \(last): \(question.text) [\(question.choices.joined(separator: " | "))]")
         machine.pause(.question)
     }
@@ -47,6 +59,17 @@ final class QuestionDesk {
         waiting.remove(at: index)
         log.info("Question \(identifier) answered: \(question.choices[Int(choice)])")
         question.answer(Int(choice))
+        goOn()
+    }
+
+    private func withdraw(_ identifier: UInt32) {
+        guard let index = waiting.firstIndex(where: { $0.identifier == identifier }) else { return }
+        waiting.remove(at: index)
+        log.info("Question \(identifier) withdrawn: the guest was reset")
+        goOn()
+    }
+
+    private func goOn() {
         if waiting.isEmpty, machine.state == .question { machine.resume() }
     }
 }

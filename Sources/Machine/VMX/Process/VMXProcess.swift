@@ -204,6 +204,10 @@ public final class VMXProcess: @unchecked Sendable {
             machine.pause()
         case .resume:
             guard machine.state == .paused else { throw .init(.badState, "the VM is \(machine.state.rawValue)") }
+            // Asked while the VM stood still already.
+            if let question = questions.current {
+                throw .init(.badState, "the VM waits for an answer to question \(question.identifier)")
+            }
             machine.resume()
         case .powerOff:
             // Answered first: the process ends with it.
