@@ -1,3 +1,4 @@
+import Addresses
 import HostLink
 import Linux
 import Log
