@@ -1,7 +1,7 @@
 import Boot
+import DCUI
 import HostDaemon
 import HostService
-import DCUI
 import Linux
 import Logging
 import NetworkAgent
