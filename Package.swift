@@ -71,10 +71,12 @@ let package = Package(
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
         target("Storage", "FAT", ["Bytes"]),
+        target("Storage", "BlockStore", ["Linux"]),
 
         // Host: what a host is, its agents, and how they talk.
         target("Host", "HostModel", ["Addresses"]),
         target("Host", "HostLink", ["Linux", "Messages"]),
+        target("Host", "StateArea", ["BlockStore", "Bytes", "Linux", "Signatures"]),
         target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
         // The medium that a host boots from: what is on it, and how it is built.
         target("Host", "BootMedium", ["Bytes", "Signatures"]),
@@ -106,6 +108,11 @@ let package = Package(
         .target(
             name: "BlockTestSupport", dependencies: ["DeviceModel", "Linux"], path: "Tests/Support/BlockTestSupport",
             swiftSettings: common),
+        .target(
+            name: "SimulatedDisk", dependencies: ["BlockStore", "Linux"], path: "Tests/Support/SimulatedDisk",
+            swiftSettings: common),
+        tests("BlockStore", ["Linux", "TestFiles"]),
+        tests("StateArea", ["Signatures", "SimulatedDisk"]),
         tests("BlockEngine", ["BlockTestSupport", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
         tests("GuestMemory"),
         tests("DeviceModel"),
