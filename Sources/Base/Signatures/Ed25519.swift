@@ -29,8 +29,8 @@ public enum Ed25519 {
         /// - Returns: nil if a line is anything else.
         public static func list(_ text: String) -> [PublicKey]? {
             var keys: [PublicKey] = []
-            for line in text.split(separator: "\n") {
-                let word = line.drop { $0 == " " }.prefix { $0 != " " && $0 != "#" && $0 != "\r" }
+            for line in text.split(whereSeparator: \.isNewline) {
+                let word = line.drop { $0 == " " }.prefix { $0 != " " && $0 != "#" }
                 if word.isEmpty { continue }
                 guard let bytes = Hexadecimal.bytes(word), let key = PublicKey(bytes) else { return nil }
                 keys.append(key)

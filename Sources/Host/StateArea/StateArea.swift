@@ -1,5 +1,5 @@
 public import BlockStore
-public import Linux
+import Linux
 import Signatures
 
 /// What a host keeps across restarts, as one piece of bytes in two copies, of which one is always whole.
