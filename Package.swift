@@ -70,7 +70,7 @@ let package = Package(
 
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
-        target("Storage", "FAT", ["Bytes"]),
+        target("Storage", "FAT", ["BlockStore", "Bytes", "Linux"]),
         target("Storage", "BlockStore", ["Linux"]),
 
         // Host: what a host is, its agents, and how they talk.
@@ -80,12 +80,20 @@ let package = Package(
         target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
         // The medium that a host boots from: what is on it, and how it is built.
         target("Host", "BootMedium", ["Bytes", "Signatures"]),
+        target("Host", "ConfigService", ["HostLink", "Messages"]),
+        target(
+            "Host", "ConfigAgent",
+            [
+                "BlockStore", "Boot", "BootBanks", "BootMedium", "ConfigService", "HostLink", "HostModel", "Linux",
+                "Signatures", "StateArea",
+            ]),
+        target("Host", "BootBanks", ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures"]),
         target("Host", "SystemImage", ["BootMedium", "Bytes", "FAT", "Linux", "Signatures"]),
 
         // Products: pick the process by name, nothing more.
         .executableTarget(
-            name: "wafer", dependencies: ["Boot", "Linux", "VMX", "VMXControl"], path: "Sources/Products/wafer",
-            swiftSettings: strict),
+            name: "wafer", dependencies: ["Boot", "ConfigAgent", "Linux", "VMX", "VMXControl"],
+            path: "Sources/Products/wafer", swiftSettings: strict),
         .executableTarget(
             name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
             swiftSettings: strict),
@@ -112,6 +120,12 @@ let package = Package(
             name: "SimulatedDisk", dependencies: ["BlockStore", "Linux"], path: "Tests/Support/SimulatedDisk",
             swiftSettings: common),
         tests("BlockStore", ["Linux", "TestFiles"]),
+        tests(
+            "ConfigAgent",
+            [
+                "BootBanks", "ConfigService", "HostLink", "HostModel", "Linux", "Messages", "SimulatedDisk",
+                "StateArea", "TestFiles", "wafer",
+            ]),
         tests("StateArea", ["Signatures", "SimulatedDisk"]),
         tests("BlockEngine", ["BlockTestSupport", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
         tests("GuestMemory"),
@@ -131,7 +145,10 @@ let package = Package(
                 "VirtioTestSupport",
             ]),
         tests("BootMedium", ["Signatures"]),
-        tests("FAT", ["Linux", "TestFiles"]),
+        tests("FAT", ["Linux", "SimulatedDisk", "TestFiles"]),
+        tests(
+            "BootBanks",
+            ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures", "SimulatedDisk", "TestFiles"]),
         tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
         tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
         tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),

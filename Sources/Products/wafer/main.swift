@@ -1,4 +1,5 @@
 import Boot
+import ConfigAgent
 import Linux
 import VMX
 import VMXControl
@@ -10,6 +11,9 @@ let usage = """
       enter ROOT COMMAND [ARGUMENT...]
                      run a command of another userland on this host
       modprobe NAME  load a kernel module; the kernel itself calls this
+      configd        keep the settings and boot banks
+      settings       look at and change the settings
+      update FILE    bring the host to another version
       vmx FILE.vmx   run a virtual machine
       vm COMMAND     control a virtual machine that runs
       --version      say which Wafer this is
@@ -28,6 +32,9 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
         return ExitCode.usage.rawValue
     case "enter": return Enter.run(rest)
     case "modprobe": return Modprobe.run(rest)
+    case "configd": return ConfigProcess.run(rest)
+    case "settings": return SettingsCommand.run(rest)
+    case "update": return UpdateCommand.run(rest)
     case "vmx": return VMXProcess.run(rest)
     case "vm": return ControlCommand.run(rest)
     case "--version", "version":
