@@ -168,9 +168,9 @@ let package = Package(
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine", "Virtio",
-                "VirtioTestSupport", "VMDK",
-                "VMXConfig",
+                "BlockTestSupport", "BootMedium", "DeviceModel", "FAT", "GuestBoot", "GuestMemory", "HostModel",
+                "Linux",
+                "NetEngine", "SimulatedDisk", "StateArea", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
             ], path: "Fuzz/Targets", swiftSettings: common),
         .testTarget(
             name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",

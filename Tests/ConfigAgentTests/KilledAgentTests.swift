@@ -36,7 +36,10 @@ struct KilledAgentTests {
                 var state = try client.ask(GetSettings())
                 let name = SettingsText.decode(state.text, as: HostSettings.self).0.hostName
                 #expect(name == acknowledged || name == attempted, "round \(round)")
-                #expect(state.warnings.isEmpty)
+                // A save that was cut off is said to be one; nothing else may be wrong.
+                let interrupted =
+                    "the last change of the settings was not saved to its end; the settings before it are in use"
+                #expect(state.warnings.allSatisfy { $0 == interrupted }, "\(state.warnings)")
                 acknowledged = name
                 for change in 0..<3 {
                     attempted = "host-\(round)-\(change)"
