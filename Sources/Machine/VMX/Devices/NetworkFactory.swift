@@ -6,7 +6,8 @@ import Virtio
 
 /// Makes network cards from their configuration.
 struct NetworkFactory {
-    /// Where port groups are until there is a network agent: each is a bridge of the host.
+    /// Where port groups are on a host without a network agent: each is a bridge. With one, the host agent has the agent connect
+    /// the tap.
     static let bridgeOfPortGroups = ["VM Network": "vmbr0"]
 
     let machine: Machine
@@ -42,10 +43,10 @@ struct NetworkFactory {
         if card.tap == nil {
             var network = try NetworkConfiguration()
             if let group = card.networkName {
-                if let bridge = Self.bridgeOfPortGroups[group] {
+                if let bridge = Self.bridgeOfPortGroups[group], fileExists("/sys/class/net/\(bridge)") {
                     try network.setMaster(of: name, to: bridge)
                 } else {
-                    log.warning("ethernet\(card.number): there is no port group \"\(group)\"; not connected")
+                    log.info("ethernet\(card.number): tap \(name) waits to be connected to port group \"\(group)\"")
                 }
             }
             try network.setUp(name)
