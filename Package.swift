@@ -73,6 +73,8 @@ let package = Package(
         target("Storage", "VMDK", ["Bytes", "Linux"]),
         target("Storage", "BlockStore", ["Linux"]),
         target("Storage", "FAT", ["Bytes"]),
+        target("Storage", "FAT", ["BlockStore", "Bytes", "Linux"]),
+        target("Storage", "BlockStore", ["Linux"]),
 
         // Host: what a host is, its agents, and how they talk.
         target("Host", "HostModel", ["Addresses"]),
@@ -86,8 +88,17 @@ let package = Package(
         .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
         target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
         target("Host", "DCUI", ["Addresses", "Curses", "HostLink", "HostModel", "Linux", "Terminal"]),
+        target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
         // The medium that a host boots from: what is on it, and how it is built.
         target("Host", "BootMedium", ["Bytes", "Signatures"]),
+        target("Host", "ConfigService", ["HostLink", "Messages"]),
+        target(
+            "Host", "ConfigAgent",
+            [
+                "BlockStore", "Boot", "BootBanks", "BootMedium", "ConfigService", "HostLink", "HostModel", "Linux",
+                "Signatures", "StateArea",
+            ]),
+        target("Host", "BootBanks", ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures"]),
         target("Host", "SystemImage", ["BootMedium", "Bytes", "FAT", "Linux", "Signatures"]),
 
         target("Host", "LogService", ["HostLink", "Messages"]),
@@ -113,6 +124,8 @@ let package = Package(
             dependencies: [
                 "Boot", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent", "VMX", "VMXControl",
             ], path: "Sources/Products/wafer", swiftSettings: strict),
+            name: "wafer", dependencies: ["Boot", "ConfigAgent", "Linux", "VMX", "VMXControl"],
+            path: "Sources/Products/wafer", swiftSettings: strict),
         .executableTarget(
             name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
             swiftSettings: strict),
@@ -148,6 +161,12 @@ let package = Package(
             name: "SimulatedDisk", dependencies: ["BlockStore", "Linux"], path: "Tests/Support/SimulatedDisk",
             swiftSettings: common),
         tests("BlockStore", ["Linux", "TestFiles"]),
+        tests(
+            "ConfigAgent",
+            [
+                "BootBanks", "ConfigService", "HostLink", "HostModel", "Linux", "Messages", "SimulatedDisk",
+                "StateArea", "TestFiles", "wafer",
+            ]),
         tests("StateArea", ["Signatures", "SimulatedDisk"]),
         tests("BlockEngine", ["BlockTestSupport", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
         tests("GuestMemory"),
@@ -166,6 +185,12 @@ let package = Package(
                 "BlockTestSupport", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
                 "VirtioTestSupport",
             ]),
+        tests("BootMedium", ["Signatures"]),
+        tests("FAT", ["Linux", "SimulatedDisk", "TestFiles"]),
+        tests(
+            "BootBanks",
+            ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures", "SimulatedDisk", "TestFiles"]),
+        tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
         tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
         tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
 
