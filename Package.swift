@@ -72,25 +72,12 @@ let package = Package(
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
         target("Storage", "BlockStore", ["Linux"]),
-        target("Storage", "FAT", ["Bytes"]),
         target("Storage", "FAT", ["BlockStore", "Bytes", "Linux"]),
-        target("Storage", "BlockStore", ["Linux"]),
 
         // Host: what a host is, its agents, and how they talk.
         target("Host", "HostModel", ["Addresses"]),
         target("Host", "HostLink", ["Linux", "Messages"]),
         target("Host", "StateArea", ["BlockStore", "Bytes", "Linux", "Signatures"]),
-        target("Host", "HostService", ["HostLink", "HostModel", "Linux", "Messages"]),
-        target(
-            "Host", "HostDaemon",
-            ["HostLink", "HostModel", "HostService", "Linux", "Messages", "Signatures", "VMXConfig", "VMXControl"]),
-        target("Host", "Terminal"),
-        .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
-        target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
-        target("Host", "DCUI", ["Addresses", "Curses", "HostLink", "HostModel", "Linux", "Terminal"]),
-        target("Host", "Boot", ["Addresses", "Bytes", "Linux"]),
-        // The medium that a host boots from: what is on it, and how it is built.
-        target("Host", "BootMedium", ["Bytes", "Signatures"]),
         target("Host", "ConfigService", ["HostLink", "Messages"]),
         target(
             "Host", "ConfigAgent",
@@ -99,6 +86,19 @@ let package = Package(
                 "Signatures", "StateArea",
             ]),
         target("Host", "BootBanks", ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures"]),
+        target("Host", "HostService", ["HostLink", "HostModel", "Linux", "Messages"]),
+        target(
+            "Host", "HostDaemon",
+            [
+                "ConfigService", "HostLink", "HostModel", "HostService", "Linux", "Messages", "NetworkService",
+                "Signatures", "VMXConfig", "VMXControl",
+            ]),
+        target("Host", "Terminal"),
+        .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
+        target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
+        target("Host", "DCUI", ["Addresses", "Curses", "HostLink", "HostModel", "Linux", "Terminal"]),
+        // The medium that a host boots from: what is on it, and how it is built.
+        target("Host", "BootMedium", ["Bytes", "Signatures"]),
         target("Host", "SystemImage", ["BootMedium", "Bytes", "FAT", "Linux", "Signatures"]),
 
         target("Host", "LogService", ["HostLink", "Messages"]),
@@ -122,100 +122,12 @@ let package = Package(
         .executableTarget(
             name: "wafer",
             dependencies: [
-                "Boot", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent", "VMX", "VMXControl",
+                "Boot", "ConfigAgent", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent", "VMX",
+                "VMXControl",
             ], path: "Sources/Products/wafer", swiftSettings: strict),
-            name: "wafer", dependencies: ["Boot", "ConfigAgent", "Linux", "VMX", "VMXControl"],
-            path: "Sources/Products/wafer", swiftSettings: strict),
         .executableTarget(
             name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
             swiftSettings: strict),
-
-        tests("ACPI"),
-        tests("SMBIOS", ["Bytes"]),
-        tests("GuestBoot", ["Bytes", "GuestMemory"]),
-        tests("Bytes"),
-        tests("Addresses"),
-        tests("HostModel", ["Addresses"]),
-        tests("HostLink", ["Linux", "Messages"]),
-        tests("HostService", ["HostLink", "HostModel", "Messages"]),
-        tests(
-            "HostDaemon",
-            [
-                "HostLink", "HostModel", "HostService", "Linux", "Signatures", "StandInMachine", "TestFiles",
-            ]),
-        .executableTarget(
-            name: "StandInMachine", dependencies: ["Linux", "Messages", "VMXConfig", "VMXControl"],
-            path: "Tests/Support/StandInMachine", swiftSettings: common),
-        tests("Messages", ["Linux"]),
-        tests("Signatures"),
-        // What several test suites share.
-        .target(
-            name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
-        tests("Linux", ["Addresses", "TestNetwork", "CLinux"]),
-        .target(
-            name: "TestFiles", dependencies: ["CLinux"], path: "Tests/Support/TestFiles", swiftSettings: common),
-        .target(
-            name: "BlockTestSupport", dependencies: ["DeviceModel", "Linux"], path: "Tests/Support/BlockTestSupport",
-            swiftSettings: common),
-        .target(
-            name: "SimulatedDisk", dependencies: ["BlockStore", "Linux"], path: "Tests/Support/SimulatedDisk",
-            swiftSettings: common),
-        tests("BlockStore", ["Linux", "TestFiles"]),
-        tests(
-            "ConfigAgent",
-            [
-                "BootBanks", "ConfigService", "HostLink", "HostModel", "Linux", "Messages", "SimulatedDisk",
-                "StateArea", "TestFiles", "wafer",
-            ]),
-        tests("StateArea", ["Signatures", "SimulatedDisk"]),
-        tests("BlockEngine", ["BlockTestSupport", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
-        tests("GuestMemory"),
-        tests("DeviceModel"),
-        tests("NetEngine", ["Linux", "TestNetwork"]),
-        tests("Chipset", ["DeviceModel", "Linux"]),
-        tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "TestFiles", "VMXControl"]),
-        tests("VMXControl", ["Messages"]),
-        tests("KVM", ["CLinux", "Linux", "Bytes"]),
-        .target(
-            name: "VirtioTestSupport", dependencies: ["DeviceModel", "GuestMemory", "Linux", "Virtio"],
-            path: "Tests/Support/VirtioTestSupport", swiftSettings: common),
-        tests(
-            "Virtio",
-            [
-                "BlockTestSupport", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
-                "VirtioTestSupport",
-            ]),
-        tests("BootMedium", ["Signatures"]),
-        tests("FAT", ["Linux", "SimulatedDisk", "TestFiles"]),
-        tests(
-            "BootBanks",
-            ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures", "SimulatedDisk", "TestFiles"]),
-        tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
-        tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
-        tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
-
-        // Counts allocations and reference counting on hot paths; `make hotpaths` runs it in release mode.
-        .target(name: "Counters", path: "Benchmarks/Counters"),
-        .executableTarget(
-            name: "hotpaths",
-            dependencies: [
-                "BlockEngine", "Chipset", "Counters", "DeviceModel", "GuestMemory", "KVM", "Linux", "NetEngine",
-                "Virtio", "VirtioTestSupport", "VMX",
-            ],
-            path: "Benchmarks/HotPaths", swiftSettings: common,
-            linkerSettings: [.unsafeFlags(countedLinking)]),
-
-        // Fuzzing: every target is also replayed over its corpus by the tests. See Fuzz/README.md.
-        .target(
-            name: "FuzzTargets",
-            dependencies: [
-                "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "HostModel", "HostService", "Linux",
-                "Messages", "NetEngine", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
-            ], path: "Fuzz/Targets", swiftSettings: common),
-        .testTarget(
-            name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
-            swiftSettings: common),
-        tests("Boot", ["Addresses"]),
     ]
 )
 
@@ -231,7 +143,9 @@ package.targets += [
     tests(
         "HostDaemon",
         [
-            "HostLink", "HostModel", "HostService", "Linux", "Signatures", "StandInMachine", "TestFiles",
+            "ConfigService", "HostLink", "HostModel", "HostService", "Linux", "Messages", "Signatures",
+            "StandInMachine",
+            "TestFiles",
         ]),
     .executableTarget(
         name: "StandInMachine", dependencies: ["Linux", "Messages", "VMXConfig", "VMXControl"],
@@ -274,7 +188,14 @@ package.targets += [
             "VirtioTestSupport",
         ]),
     tests("BootMedium", ["Signatures"]),
-    tests("FAT", ["Linux", "TestFiles"]),
+    tests("FAT", ["Linux", "SimulatedDisk", "TestFiles"]),
+    tests("BootBanks", ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures", "SimulatedDisk", "TestFiles"]),
+    tests(
+        "ConfigAgent",
+        [
+            "BootBanks", "ConfigService", "HostLink", "HostModel", "Linux", "Messages", "SimulatedDisk", "StateArea",
+            "TestFiles", "wafer",
+        ]),
     tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
     tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
     tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
@@ -294,9 +215,9 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine", "Virtio",
-            "VirtioTestSupport", "VMDK",
-            "VMXConfig",
+            "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "HostModel", "HostService", "Linux",
+            "Messages",
+            "NetEngine", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
