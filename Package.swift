@@ -82,7 +82,10 @@ let package = Package(
         target("Host", "HostService", ["HostLink", "HostModel", "Linux", "Messages"]),
         target(
             "Host", "HostDaemon",
-            ["HostLink", "HostModel", "HostService", "Linux", "Messages", "Signatures", "VMXConfig", "VMXControl"]),
+            [
+                "ConfigService", "HostLink", "HostModel", "HostService", "Linux", "Messages", "NetworkService",
+                "Signatures", "VMXConfig", "VMXControl",
+            ]),
         target("Host", "Terminal"),
         .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
         target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
@@ -150,7 +153,8 @@ package.targets += [
     tests(
         "HostDaemon",
         [
-            "HostLink", "HostModel", "HostService", "Linux", "Signatures", "StandInMachine", "TestFiles",
+            "ConfigService", "HostLink", "HostModel", "HostService", "Linux", "Messages", "Signatures",
+            "StandInMachine", "TestFiles",
         ]),
     .executableTarget(
         name: "StandInMachine", dependencies: ["Linux", "Messages", "VMXConfig", "VMXControl"],
@@ -213,8 +217,9 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "BlockTestSupport", "BootMedium", "DeviceModel", "FAT", "GuestBoot", "GuestMemory", "HostModel", "Linux",
-            "NetEngine", "SimulatedDisk", "StateArea", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
+            "BlockTestSupport", "BootMedium", "DeviceModel", "FAT", "GuestBoot", "GuestMemory", "HostModel",
+            "HostService", "Linux", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Virtio",
+            "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",

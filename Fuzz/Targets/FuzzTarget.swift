@@ -22,6 +22,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("SettingsText", fuzzSettingsText),
         FuzzTarget("StateArea", fuzzStateArea),
         FuzzTarget("UpdateBundle", fuzzUpdateBundle),
+        FuzzTarget("HostCalls", fuzzHostCalls),
         FuzzTarget("VMDKDescriptor", fuzzVMDKDescriptor),
         FuzzTarget("VMXConfig", fuzzVMXConfig),
         FuzzTarget("VirtQueue", fuzzVirtQueue),
