@@ -17,6 +17,7 @@ public struct FuzzTarget: Sendable {
     /// Every target. A new one adds its line here.
     public static let all: [FuzzTarget] = [
         FuzzTarget("GuestBoot", fuzzGuestBoot),
+        FuzzTarget("KeyDecoder", fuzzKeyDecoder),
         FuzzTarget("VMDKDescriptor", fuzzVMDKDescriptor),
         FuzzTarget("VMXConfig", fuzzVMXConfig),
         FuzzTarget("VirtQueue", fuzzVirtQueue),
