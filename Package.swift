@@ -66,6 +66,7 @@ let package = Package(
             [
                 "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI",
                 "GuestBoot", "SMBIOS", "BlockEngine", "NetEngine", "VMXConfig", "VMXControl", "Virtio", "VMDK",
+                "HostLink", "NetworkService",
             ]),
         target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "NetEngine"]),
 
@@ -103,8 +104,8 @@ let package = Package(
         target(
             "Network", "NetworkAgent",
             [
-                "Addresses", "DHCP", "HostLink", "HostModel", "Linux", "Messages", "NetworkService", "Resolver",
-                "VSwitch",
+                "Addresses", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "Messages", "NetworkService",
+                "Resolver", "VSwitch",
             ]),
 
         // Products: pick the process by name, nothing more.

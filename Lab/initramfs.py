@@ -18,7 +18,7 @@ from .progress import exclusive, step
 # What a simulated server may meet; what these need comes along.
 MODULES = """
 kvm kvm-amd kvm-intel irqbypass
-tun tap vhost vhost_net vhost_vsock macvtap bridge 8021q
+tun tap vhost vhost_net vhost_vsock macvtap bridge 8021q bonding veth
 virtio_pci virtio_blk virtio_net virtio_scsi virtio_console virtio_balloon virtio-rng
 vmw_vsock_virtio_transport
 nvme ahci sd_mod sr_mod e1000 e1000e vmxnet3 vmw_pvscsi mptspi

@@ -10,7 +10,7 @@ from Lab.qemu import Machine
 
 def test_a_host_can_run_virtual_machines(host):
     assert "kvm" in host.entries("/dev")
-    assert "vmbr0" in host.entries("/sys/class/net")
+    assert "vSwitch0" in host.entries("/sys/class/net")
 
 
 def test_wafer_says_its_version(host):

@@ -1,26 +1,9 @@
-import Addresses
 import Testing
 
 @testable import Boot
 
 @Suite("Host settings on the kernel command line")
 struct HostSettingsTests {
-    @Test("a network is an address with a prefix, and perhaps a gateway")
-    func network() {
-        let network = HostNetwork("10.0.2.15/24,10.0.2.2")
-        #expect(network?.address == IPv4Address(10, 0, 2, 15))
-        #expect(network?.prefix == 24)
-        #expect(network?.gateway == IPv4Address(10, 0, 2, 2))
-        #expect(HostNetwork("192.168.1.1/32")?.gateway == nil)
-    }
-
-    @Test(
-        "what is no network is refused",
-        arguments: [
-            "", "10.0.2.15", "10.0.2.15/33", "10.0.2/24", "10.0.2.256/24", "10.0.2.15/24,", "+1.0.0.1/8", "a/b,c",
-        ])
-    func noNetwork(text: String) { #expect(HostNetwork(text) == nil) }
-
     @Test("a data disk is named by path, label or serial number")
     func disks() {
         #expect(DataDisk("/dev/vda:/data")?.disk == .path("/dev/vda"))

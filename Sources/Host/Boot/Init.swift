@@ -1,3 +1,4 @@
+import Addresses
 import HostLink
 import Linux
 import Log
@@ -192,22 +193,20 @@ public final class Init {
 
     // MARK: Network
 
+    /// Everything but the loopback is the network agent's. Without the other agents it runs alone: what the lab then starts here
+    /// needs a network.
     private func configureNetwork() {
-        do {
-            try HostNetwork.bringUpLoopback()
-            guard let uplink = try HostNetwork.nameAdapters().first else { return }
-            let setting = commandLine.value("wafer.net")
-            if setting == "none" { return }
-            try HostNetwork.makeBridge(uplink: uplink)
-            guard let setting else { return }
-            guard let network = HostNetwork(setting) else {
-                console.warn("wafer.net=\(setting) is not ADDRESS/PREFIX[,GATEWAY]; the host has no address")
-                return
-            }
-            try network.apply()
-            console.note("\(HostNetwork.bridge) on \(uplink) has address \(network.address)/\(network.prefix)")
-        } catch {
-            console.warn("the network is not set up: \(error)")
+        do throws(SystemError) {
+            var network = try NetworkConfiguration()
+            try network.setUp("lo")
+            // As for any other address; the kernel gives lo 127.0.0.1 by itself only through ioctl.
+            try network.add(IPv4Address(127, 0, 0, 1), prefix: 8, to: "lo")
+        } catch { console.warn("the loopback is not set up: \(error)") }
+        guard !hasAgents else { return }
+        supervisor.add(.network)
+        let limit = monotonicNanoseconds() + 10_000_000_000
+        while !fileExists(ServiceAddress.network), monotonicNanoseconds() < limit {
+            do { try turn(until: min(limit, monotonicNanoseconds() + 10_000_000)) } catch { break }
         }
     }
 

@@ -86,7 +86,8 @@ public struct DHCPClient: Sendable {
     /// When `Event.timer` is due.
     public internal(set) var deadline: UInt64?
 
-    let identity: Identity
+    /// May change; the server hears of it with the next message.
+    public var identity: Identity
     var chance: Chance
     var transaction: UInt32 = 0
     /// When this round of asking began, and how many messages it has sent.

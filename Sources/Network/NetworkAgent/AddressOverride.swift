@@ -1,17 +1,22 @@
 import Addresses
 import HostModel
 
-/// What the kernel's command line says about the network: `wafer.net=ADDRESS/PREFIX[,GATEWAY]` or `wafer.net=none`. It goes before
-/// the settings and is not kept.
+/// What the kernel's command line says about the network: `wafer.net=ADDRESS/PREFIX[,GATEWAY]`, `wafer.net=dhcp` or
+/// `wafer.net=none`. It goes before the settings and is not kept.
 enum AddressOverride: Equatable {
     /// No virtual switches and no addresses.
     case none
+    case dhcp
     case fixed(IPv4Address, prefix: UInt8, gateway: IPv4Address?)
 
     /// - Returns: nil if the text does not have one of these forms.
     init?(_ text: String) {
         if text == "none" {
             self = .none
+            return
+        }
+        if text == "dhcp" {
+            self = .dhcp
             return
         }
         let parts = text.split(separator: ",", omittingEmptySubsequences: false)
@@ -43,6 +48,8 @@ enum AddressOverride: Equatable {
             result.switches = []
             result.portGroups = []
             result.vmknics = []
+        case .dhcp:
+            if let index = result.vmknics.firstIndex(where: \.isManagement) { result.vmknics[index].ipv4 = .dhcp }
         case .fixed(let address, let prefix, let gateway):
             guard let index = result.vmknics.firstIndex(where: \.isManagement) else { return result }
             result.vmknics[index].ipv4 = .fixed

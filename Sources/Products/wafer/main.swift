@@ -4,6 +4,7 @@ import HostService
 import DCUI
 import Linux
 import Logging
+import NetworkAgent
 import VMX
 import VMXControl
 
@@ -17,6 +18,8 @@ let usage = """
       modprobe NAME  load a kernel module; the kernel itself calls this
       hostd          the host agent: keeps virtual machines, checks logins
       host COMMAND   ask the host agent
+      netd           the network agent: virtual switches, addresses, names
+      net COMMAND    ask the network agent
       log [NAME]     show the host's logs
       vmx FILE.vmx   run a virtual machine
       vm COMMAND     control a virtual machine that runs
@@ -39,6 +42,8 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
     case "modprobe": return Modprobe.run(rest)
     case "hostd": return HostProcess.run(rest)
     case "host": return HostCommand.run(rest)
+    case "netd": return NetworkProcess.run(rest)
+    case "net": return NetworkCommand.run(rest)
     case "logd": return LogProcess.run(rest)
     case "log": return LogCommand.run(rest)
     case "vmx": return VMXProcess.run(rest)

@@ -38,9 +38,7 @@ struct Agent: Equatable {
                 takesLogSocket: true),
             Agent(
                 name: "configd", arguments: wafer("configd"), socket: ServiceAddress.configuration, isVital: true),
-            Agent(
-                name: "netd", arguments: wafer("netd"), needs: ["configd"], socket: ServiceAddress.network,
-                isVital: true),
+            network,
             Agent(name: "timed", arguments: wafer("timed"), needs: ["configd", "netd"]),
             Agent(
                 name: "hostd", arguments: wafer("hostd"), needs: ["configd", "netd"], socket: ServiceAddress.host,
@@ -54,6 +52,10 @@ struct Agent: Equatable {
         }
         return agents
     }
+
+    /// The network agent.
+    static let network = Agent(
+        name: "netd", arguments: ["wafer", "netd"], needs: ["configd"], socket: ServiceAddress.network, isVital: true)
 
     /// A command of the kernel command line's `wafer.run`.
     static func command(_ words: [String]) -> Agent {

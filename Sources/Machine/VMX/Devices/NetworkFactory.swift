@@ -1,13 +1,17 @@
 import DeviceModel
+import HostLink
 import Linux
 import NetEngine
+import NetworkService
 import VMXConfig
 import Virtio
 
 /// Makes network cards from their configuration.
 struct NetworkFactory {
-    /// Where port groups are until there is a network agent: each is a bridge of the host.
+    /// Where port groups are on a machine without the network agent, such as a developer's: each is a bridge.
     static let bridgeOfPortGroups = ["VM Network": "vmbr0"]
+    /// How long the network agent gets to answer; it may be just starting again.
+    private static let patience: UInt64 = 10_000_000_000
 
     let machine: Machine
     let loops: [EventLoop]
@@ -40,17 +44,40 @@ struct NetworkFactory {
         let tap = try TapBackend(name, queueCount: card.queuePairs)
         // A tap that the administrator named is the administrator's; one of ours joins its port group's bridge.
         if card.tap == nil {
+            if let group = card.networkName { connect(name, to: group, "ethernet\(card.number)") }
             var network = try NetworkConfiguration()
-            if let group = card.networkName {
-                if let bridge = Self.bridgeOfPortGroups[group] {
-                    try network.setMaster(of: name, to: bridge)
-                } else {
-                    log.warning("ethernet\(card.number): there is no port group \"\(group)\"; not connected")
-                }
-            }
             try network.setUp(name)
         }
         return tap
+    }
+
+    /// Joins a port group. A machine starts without a network rather than not at all.
+    private func connect(_ tap: String, to group: String, _ card: String) {
+        do {
+            if fileExists(ServiceAddress.network) {
+                try ask(ConnectPort(portGroup: group, tap: tap))
+            } else if let bridge = Self.bridgeOfPortGroups[group] {
+                var network = try NetworkConfiguration()
+                try network.setMaster(of: tap, to: bridge)
+            } else {
+                log.warning("\(card): there is no port group \"\(group)\"; not connected")
+            }
+        } catch { log.warning("\(card): not connected: \(error)") }
+    }
+
+    private func ask(_ call: ConnectPort) throws(ServiceError) {
+        let limit = monotonicNanoseconds() + Self.patience
+        while true {
+            do throws(ServiceError) {
+                _ = try ServiceClient(ServiceAddress.network).ask(call)
+                return
+            } catch {
+                // An answer is an answer; only nobody's may become somebody's.
+                if case .refused = error { throw error }
+                guard monotonicNanoseconds() < limit else { throw error }
+            }
+            _ = try? poll([], milliseconds: 50)
+        }
     }
 
     /// A vhost-net for each queue pair; empty if the configuration or the host does without.

@@ -1,0 +1,82 @@
+import HostLink
+import HostModel
+import Linux
+
+/// `wafer netd`: makes the network be as the host's settings say, and tells how it is.
+///
+/// It may end at any time, and begin again: what it made stays in the kernel and works without it, but for leases, which it renews.
+public enum NetworkProcess {
+    private static let usage = """
+        usage: wafer netd
+
+        Makes virtual switches, vmkernel ports and addresses as the host's settings say. Started by init.
+
+        """
+
+    public static func run(_ arguments: [String]) -> Int32 {
+        if let first = arguments.first {
+            let isHelp = first == "--help" || first == "-h"
+            if isHelp { writeToStandardOutput(usage) } else { writeToStandardError(usage) }
+            return isHelp ? 0 : ExitCode.usage
+        }
+        ProcessSignals.ignoreBrokenPipes()
+        do {
+            try FileSystem.makeDirectory(ServiceAddress.directory)
+            try FileSystem.makeDirectory(stateDirectory, permissions: 0o700)
+            try SignalEvents.block([.terminate, .interrupt])
+            let loop = try EventLoop(name: "netd")
+            let signals = try SignalEvents([.terminate, .interrupt], on: loop) { _ in loop.stop() }
+            var override: AddressOverride?
+            if let word = AddressOverride.word(in: (try? FileSystem.text(of: "/proc/cmdline")) ?? "") {
+                override = AddressOverride(word)
+                if override == nil { log("wafer.net=\(word) is not ADDRESS/PREFIX[,GATEWAY], dhcp or none; it is ignored") }
+            }
+            let agent = try NetworkAgent(
+                on: loop, source: DefaultSettings(), discovery: SysfsDiscovery(), directory: stateDirectory,
+                socket: ServiceAddress.network, override: override, log: log)
+            loop.run()
+            withExtendedLifetime((signals, agent)) {}
+            return 0
+        } catch {
+            log("cannot go on: \(error)")
+            return 1
+        }
+    }
+
+    /// Leases, and settings on trial; emptied by the machine's start.
+    private static let stateDirectory = "\(ServiceAddress.directory)/netd"
+
+    private enum ExitCode { static let usage: Int32 = 64 }
+
+    private static func log(_ text: String) { writeToStandardError("netd: \(text)\n") }
+}
+
+/// The agent's parts together.
+final class NetworkAgent {
+    let manager: NetworkManager
+    private let trials: TrialKeeper
+    private let answers: NetworkAnswers
+
+    init(
+        on loop: EventLoop, source: any SettingsSource, discovery: any AdapterDiscovery, directory: String,
+        socket: String, override: AddressOverride? = nil, log: @escaping (String) -> Void
+    ) throws(SystemError) {
+        manager = try NetworkManager(
+            on: loop, source: source, discovery: discovery, directory: directory, override: override, log: log)
+        trials = try TrialKeeper(path: "\(directory)/trial", on: loop, log: log) { before in
+            // Adapters found meanwhile keep their names.
+            source.change { settings in
+                let adapters = settings.adapters
+                settings = before
+                settings.adapters = adapters
+            }
+        }
+        answers = try NetworkAnswers(manager, trials, path: socket)
+        source.start()
+    }
+
+    func close() {
+        answers.close()
+        manager.close()
+    }
+}
