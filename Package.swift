@@ -73,7 +73,7 @@ let package = Package(
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
         target("Storage", "BlockStore", ["Linux"]),
-        target("Storage", "FAT", ["Bytes"]),
+        target("Storage", "FAT", ["BlockStore", "Bytes", "Linux"]),
 
         // Host: what a host is, its agents, and how they talk.
         target("Host", "HostModel", ["Addresses"]),
@@ -86,9 +86,22 @@ let package = Package(
         target("Host", "Terminal"),
         .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
         target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
-        target("Host", "DCUI", ["Addresses", "Curses", "HostLink", "HostModel", "Linux", "Terminal"]),
+        target(
+            "Host", "DCUI",
+            [
+                "Addresses", "ConfigService", "Curses", "HostLink", "HostModel", "HostService", "Linux", "LogService",
+                "NetworkService", "Terminal",
+            ]),
         // The medium that a host boots from: what is on it, and how it is built.
         target("Host", "BootMedium", ["Bytes", "Signatures"]),
+        target("Host", "ConfigService", ["HostLink", "Messages"]),
+        target(
+            "Host", "ConfigAgent",
+            [
+                "BlockStore", "Boot", "BootBanks", "BootMedium", "ConfigService", "HostLink", "HostModel", "Linux",
+                "Signatures", "StateArea",
+            ]),
+        target("Host", "BootBanks", ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures"]),
         target("Host", "SystemImage", ["BootMedium", "Bytes", "FAT", "Linux", "Signatures"]),
 
         target("Host", "LogService", ["HostLink", "Messages"]),
@@ -112,30 +125,12 @@ let package = Package(
         .executableTarget(
             name: "wafer",
             dependencies: [
-                "Boot", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent", "VMX", "VMXControl",
+                "Boot", "ConfigAgent", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent", "VMX",
+                "VMXControl",
             ], path: "Sources/Products/wafer", swiftSettings: strict),
         .executableTarget(
             name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
             swiftSettings: strict),
-            name: "hotpaths",
-            dependencies: [
-                "BlockEngine", "Chipset", "Counters", "DeviceModel", "GuestMemory", "KVM", "Linux", "NetEngine",
-                "Virtio", "VirtioTestSupport", "VMX",
-            ],
-            path: "Benchmarks/HotPaths", swiftSettings: common,
-            linkerSettings: [.unsafeFlags(countedLinking)]),
-
-        // Fuzzing: every target is also replayed over its corpus by the tests. See Fuzz/README.md.
-        .target(
-            name: "FuzzTargets",
-            dependencies: [
-                "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine", "Terminal", "Virtio",
-                "VirtioTestSupport", "VMDK", "VMXConfig",
-            ], path: "Fuzz/Targets", swiftSettings: common),
-        .testTarget(
-            name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
-            swiftSettings: common),
-        tests("Boot", ["Addresses"]),
     ]
 )
 
@@ -175,6 +170,12 @@ package.targets += [
         name: "SimulatedDisk", dependencies: ["BlockStore", "Linux"], path: "Tests/Support/SimulatedDisk",
         swiftSettings: common),
     tests("BlockStore", ["Linux", "TestFiles"]),
+    tests(
+        "ConfigAgent",
+        [
+            "BootBanks", "ConfigService", "HostLink", "HostModel", "Linux", "Messages", "SimulatedDisk",
+            "StateArea", "TestFiles", "wafer",
+        ]),
     tests("StateArea", ["Signatures", "SimulatedDisk"]),
     tests("BlockEngine", ["BlockTestSupport", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
     tests("GuestMemory"),
@@ -194,7 +195,10 @@ package.targets += [
             "VirtioTestSupport",
         ]),
     tests("BootMedium", ["Signatures"]),
-    tests("FAT", ["Linux", "TestFiles"]),
+    tests("FAT", ["Linux", "SimulatedDisk", "TestFiles"]),
+    tests(
+        "BootBanks",
+        ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures", "SimulatedDisk", "TestFiles"]),
     tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
     tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
     tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
@@ -214,9 +218,8 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine", "Virtio",
-            "VirtioTestSupport", "VMDK",
-            "VMXConfig",
+            "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine", "Terminal", "Virtio",
+            "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
