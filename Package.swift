@@ -152,7 +152,12 @@ package.targets += [
         name: "StandInMachine", dependencies: ["Linux", "Messages", "VMXConfig", "VMXControl"],
         path: "Tests/Support/StandInMachine", swiftSettings: common),
     tests("Terminal"),
-    tests("DCUI", ["Addresses", "CLinux", "HostModel", "Terminal"]),
+    .testTarget(
+        name: "DCUITests",
+        dependencies: [
+            "Addresses", "CLinux", "DCUI", "HostLink", "HostModel", "HostService", "NetworkService", "Terminal",
+        ],
+        path: "Tests/DCUITests", exclude: ["Golden"], swiftSettings: common),
     tests("Messages", ["Linux"]),
     tests("Signatures"),
     tests("Log", ["Linux", "TestFiles"]),

@@ -58,7 +58,7 @@ struct GoldenScreen: CustomTestStringConvertible, Sendable {
                 observation.network?.adapters = []
                 observation.network?.addresses = []
                 observation.dataDisks = 0
-                observation.isPersistent = false
+                observation.notices = ["There is no state partition: settings are lost when the host restarts."]
                 observation.banks?.isTrial = true
                 observation.settings?.access.lockdown = true
             }

@@ -17,6 +17,8 @@ extension ConsoleState {
         let area = Area(
             x: (size.columns - outer.columns) / 2, y: max(0, (size.rows - 1 - outer.rows) / 2), width: outer.columns,
             height: outer.rows)
+        // Halves of words beside a dialog would look torn.
+        canvas.clear(rows: area.y..<area.y + area.height)
         canvas.box(area, frame: .frame, inside: .dialog)
         canvas.text(" \(title) ", area.x + 2, area.y, .frame, width: area.width - 4)
         if !hints.isEmpty {

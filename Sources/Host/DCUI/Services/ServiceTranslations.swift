@@ -1,3 +1,4 @@
+import Addresses
 import HostModel
 import HostService
 import Linux
@@ -140,8 +141,8 @@ enum AgentProcesses {
     /// Tells every agent to end. The first process starts each again; machines' processes and consoles are none of them.
     static func restart() {
         for name in (try? listDirectory("/proc")) ?? [] {
-            guard let process = Int32(name), process > 1, let bytes = try? readFile("/proc/\(name)/cmdline", limit: 65_536),
-                isAgent(commandLine: bytes)
+            guard let process = Int32(name), process > 1,
+                let bytes = try? readFile("/proc/\(name)/cmdline", limit: 65_536), isAgent(commandLine: bytes)
             else { continue }
             Child.signal(process, 15)
         }

@@ -1,4 +1,5 @@
 import ConfigService
+import HostLink
 import HostModel
 import Linux
 
@@ -55,7 +56,11 @@ extension BankObservation {
     init(_ status: BankStatus) {
         let banks = status.banks.map { bank in
             var state = "ready"
-            if bank.name == status.next { state = "tried at the next start" } else if bank.name == status.standard { state = "starts by itself" }
+            if bank.name == status.next {
+                state = "tried at the next start"
+            } else if bank.name == status.standard {
+                state = "starts by itself"
+            }
             return Bank(name: bank.name, version: bank.version, state: state)
         }
         self.init(running: status.running, isTrial: status.isTrial, banks: banks)

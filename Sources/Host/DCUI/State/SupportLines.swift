@@ -18,7 +18,7 @@ extension ConsoleState {
         fact("Version", "Wafer \(host.version)")
         fact("Name", known(host.network?.hostName ?? host.settings?.hostName))
         fact("Running for", known(host.uptime.map(Wording.uptime)))
-        fact("Settings", host.isPersistent.map { $0 ? "kept on the boot medium" : "in memory only" } ?? "not known")
+        for notice in host.notices { fact("Settings", notice) }
 
         section("Boot banks")
         if let banks = host.banks {
