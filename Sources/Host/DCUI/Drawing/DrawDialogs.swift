@@ -23,7 +23,9 @@ extension ConsoleState {
         canvas.text(" \(title) ", area.x + 2, area.y, .frame, width: area.width - 4)
         if !hints.isEmpty {
             let y = area.y + area.height - 2
-            canvas.rule(area.x + 1, y - 1, width: area.width - 2, .frame)
+            canvas.rule(area.x, y - 1, width: area.width, .frame)
+            canvas.put("├", area.x, y - 1, .frame)
+            canvas.put("┤", area.x + area.width - 1, y - 1, .frame)
             drawHints(hints, area.x + 3, y, .frame, .dialogFaint, &canvas)
         }
         return Area(x: area.x + 3, y: area.y + 2, width: width, height: area.height - 4 - keys)

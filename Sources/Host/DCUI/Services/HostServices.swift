@@ -4,11 +4,16 @@ import HostService
 import Linux
 import LogService
 import NetworkService
+import Synchronization
 
 /// The host this console stands on, by its agents. Each question goes over a connection of its own: an agent that has restarted, or
 /// that hangs, is no trouble for the next question.
 public final class HostServices: ConsoleServices {
     private let facts = HardwareFacts.kernel
+    /// The server does not change, and its processors' list is long: read once.
+    private let hardware = Mutex<HardwareObservation?>(nil)
+    /// Seconds after the kernel's start until drivers and disks are there: nothing is missing before.
+    private static let settlingSeconds: UInt64 = 20
 
     public init() {}
 
@@ -62,14 +67,25 @@ public final class HostServices: ConsoleServices {
     private func observe() -> HostObservation {
         var observation = HostObservation()
         observation.version = Version.text
-        observation.hardware = facts.observation
         observation.uptime = facts.uptime
+        let isSettling = (observation.uptime ?? .max) < Self.settlingSeconds
+        observation.hardware = seenHardware(isSettling: isSettling)
         SettingsKeeper.look(into: &observation)
         observation.network = (try? Agent.network.ask(GetNetworkStatus(), milliseconds: 2000))
             .map(NetworkObservation.init)
         observation.machines = (try? Agent.host.ask(ListMachines(), milliseconds: 2000))?.map(MachineObservation.init)
-        observation.dataDisks = DataFileSystems.count(facts.text("/proc/self/mounts"))
+        let disks = DataFileSystems.count(facts.text("/proc/self/mounts"))
+        observation.dataDisks = disks == 0 && isSettling ? nil : disks
         return observation
+    }
+
+    private func seenHardware(isSettling: Bool) -> HardwareObservation {
+        hardware.withLock { hardware in
+            if let hardware, hardware.canVirtualize { return hardware }
+            var seen = facts.observation
+            if seen.canVirtualize { hardware = seen } else if isSettling { seen.canVirtualize = true }
+            return seen
+        }
     }
 
     private func ping(_ target: String) throws(ServiceFailure) -> ServiceAnswer {

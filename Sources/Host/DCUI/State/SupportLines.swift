@@ -18,7 +18,12 @@ extension ConsoleState {
         fact("Version", "Wafer \(host.version)")
         fact("Name", known(host.network?.hostName ?? host.settings?.hostName))
         fact("Running for", known(host.uptime.map(Wording.uptime)))
-        for notice in host.notices { fact("Settings", notice) }
+
+        let warnings = warnings
+        if !warnings.isEmpty {
+            section("To be looked after")
+            lines += warnings.map { "  " + $0 }
+        }
 
         section("Boot banks")
         if let banks = host.banks {
