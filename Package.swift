@@ -89,7 +89,12 @@ let package = Package(
         target("Host", "Terminal"),
         .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
         target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
-        target("Host", "DCUI", ["Addresses", "Curses", "HostLink", "HostModel", "Linux", "Terminal"]),
+        target(
+            "Host", "DCUI",
+            [
+                "Addresses", "ConfigService", "Curses", "HostLink", "HostModel", "HostService", "Linux", "LogService",
+                "NetworkService", "Terminal",
+            ]),
         // The medium that a host boots from: what is on it, and how it is built.
         target("Host", "BootMedium", ["Bytes", "Signatures"]),
         target("Host", "SystemImage", ["BootMedium", "Bytes", "FAT", "Linux", "Signatures"]),
@@ -142,6 +147,12 @@ package.targets += [
     tests(
         "BootBanks",
         ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures", "SimulatedDisk", "TestFiles"]),
+    .testTarget(
+        name: "DCUITests",
+        dependencies: [
+            "Addresses", "CLinux", "DCUI", "HostLink", "HostModel", "HostService", "NetworkService", "Terminal",
+        ],
+        path: "Tests/DCUITests", exclude: ["Golden"], swiftSettings: common),
     tests("ACPI"),
     tests("SMBIOS", ["Bytes"]),
     tests("GuestBoot", ["Bytes", "GuestMemory"]),
@@ -218,7 +229,7 @@ package.targets += [
         name: "FuzzTargets",
         dependencies: [
             "BlockTestSupport", "BootMedium", "DeviceModel", "FAT", "GuestBoot", "GuestMemory", "HostModel",
-            "HostService", "Linux", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Virtio",
+            "HostService", "Linux", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Terminal", "Virtio",
             "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(

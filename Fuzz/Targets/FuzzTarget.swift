@@ -23,6 +23,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("StateArea", fuzzStateArea),
         FuzzTarget("UpdateBundle", fuzzUpdateBundle),
         FuzzTarget("HostCalls", fuzzHostCalls),
+        FuzzTarget("KeyDecoder", fuzzKeyDecoder),
         FuzzTarget("VMDKDescriptor", fuzzVMDKDescriptor),
         FuzzTarget("VMXConfig", fuzzVMXConfig),
         FuzzTarget("VirtQueue", fuzzVirtQueue),
