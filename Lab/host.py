@@ -358,6 +358,16 @@ class Host(Guest):
         """What the host has written to its serial port."""
         return self.serial_log.read_text(errors="replace") if self.serial_log.exists() else ""
 
+    def wait_text(self, text: str, timeout: float = 180, count: int = 1) -> None:
+        """Waits until the host has written a text to its serial port, so many times."""
+        deadline = time.monotonic() + timeout
+        while self.serial_text().count(text) < count:
+            if not self.is_running:
+                raise RuntimeError(f"the host ended before it said {text!r}\n{self._last_words()}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the host did not say {text!r} within {timeout:.0f} s\n{self._last_words()}")
+            time.sleep(0.1)  # QEMU writes the file and tells nobody
+
     def monitor(self) -> Monitor:
         """QEMU's monitor, for power cuts, screen pictures, keys."""
         return Monitor(self._sockets / "qmp")
