@@ -186,7 +186,8 @@ let package = Package(
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine", "Virtio",
+                "BlockTestSupport", "BootMedium", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine",
+                "Virtio",
                 "VirtioTestSupport", "VMDK",
                 "VMXConfig",
             ], path: "Fuzz/Targets", swiftSettings: common),
