@@ -6,8 +6,6 @@ SOURCES := Package.swift $(shell find Sources -type f)
 PACKAGES := qemu-system-x86 qemu-utils kmod zstd cpio e2fsprogs python3-pytest dpkg
 # Libraries that the binary is linked with.
 PACKAGES += libsodium-dev libncurses-dev
-# The one library that the binary is linked with.
-PACKAGES += libsodium-dev
 # The boot medium: its loader, firmware for guests and for simulated servers, and what packs it.
 PACKAGES += grub-common grub-pc-bin grub-efi-amd64-bin seabios ovmf ncurses-base xz-utils squashfs-tools
 # Tools that unit tests check us against; without them those tests say that they skip.

@@ -129,72 +129,6 @@ let package = Package(
         .executableTarget(
             name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
             swiftSettings: strict),
-
-        tests("ACPI"),
-        tests("SMBIOS", ["Bytes"]),
-        tests("GuestBoot", ["Bytes", "GuestMemory"]),
-        tests("Bytes"),
-        tests("Addresses"),
-        tests("HostModel", ["Addresses"]),
-        tests("HostLink", ["Linux", "Messages"]),
-        tests("Messages", ["Linux"]),
-        tests("Signatures"),
-        // What several test suites share.
-        .target(
-            name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
-        tests("Linux", ["Addresses", "TestNetwork", "CLinux"]),
-        .target(
-            name: "TestFiles", dependencies: ["CLinux"], path: "Tests/Support/TestFiles", swiftSettings: common),
-        .target(
-            name: "BlockTestSupport", dependencies: ["DeviceModel", "Linux"], path: "Tests/Support/BlockTestSupport",
-            swiftSettings: common),
-        tests("BlockEngine", ["BlockTestSupport", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
-        tests("GuestMemory"),
-        tests("DeviceModel"),
-        tests("NetEngine", ["Linux", "TestNetwork"]),
-        tests("Chipset", ["DeviceModel", "Linux"]),
-        tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "TestFiles", "VMXControl"]),
-        tests("VMXControl", ["Messages"]),
-        tests("KVM", ["CLinux", "Linux", "Bytes"]),
-        .target(
-            name: "VirtioTestSupport", dependencies: ["DeviceModel", "GuestMemory", "Linux", "Virtio"],
-            path: "Tests/Support/VirtioTestSupport", swiftSettings: common),
-        tests(
-            "Virtio",
-            [
-                "BlockTestSupport", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
-                "VirtioTestSupport",
-            ]),
-        tests("BootMedium", ["Linux", "Signatures", "TestFiles"]),
-        tests("FAT", ["Linux", "TestFiles"]),
-        tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
-        tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
-        tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
-
-        // Counts allocations and reference counting on hot paths; `make hotpaths` runs it in release mode.
-        .target(name: "Counters", path: "Benchmarks/Counters"),
-        .executableTarget(
-            name: "hotpaths",
-            dependencies: [
-                "BlockEngine", "Chipset", "Counters", "DeviceModel", "GuestMemory", "KVM", "Linux", "NetEngine",
-                "Virtio", "VirtioTestSupport", "VMX",
-            ],
-            path: "Benchmarks/HotPaths", swiftSettings: common,
-            linkerSettings: [.unsafeFlags(countedLinking)]),
-
-        // Fuzzing: every target is also replayed over its corpus by the tests. See Fuzz/README.md.
-        .target(
-            name: "FuzzTargets",
-            dependencies: [
-                "BlockTestSupport", "BootMedium", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine",
-                "Virtio",
-                "VirtioTestSupport", "VMDK",
-                "VMXConfig",
-            ], path: "Fuzz/Targets", swiftSettings: common),
-        .testTarget(
-            name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
-            swiftSettings: common),
-        tests("Boot", ["Addresses"]),
     ]
 )
 
@@ -262,7 +196,7 @@ package.targets += [
             "BlockTestSupport", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
             "VirtioTestSupport",
         ]),
-    tests("BootMedium", ["Signatures"]),
+    tests("BootMedium", ["Linux", "Signatures", "TestFiles"]),
     tests("FAT", ["Linux", "SimulatedDisk", "TestFiles"]),
     tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
     tests("VMDK", ["CLinux", "Linux", "TestFiles"]),

@@ -18,7 +18,6 @@ public struct FuzzTarget: Sendable {
     public static let all: [FuzzTarget] = [
         FuzzTarget("BootEnvironment", fuzzBootEnvironment),
         FuzzTarget("FATReader", fuzzFATReader),
-        FuzzTarget("BootMedium", fuzzBootMedium),
         FuzzTarget("GuestBoot", fuzzGuestBoot),
         FuzzTarget("SettingsText", fuzzSettingsText),
         FuzzTarget("StateArea", fuzzStateArea),
