@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import uuid
 
 import pytest
 
@@ -67,6 +68,10 @@ def test_the_host_has_its_modules_firmware_terminals_and_key(host):
 def test_the_host_knows_which_bank_runs(host):
     words = host.read_file("/proc/cmdline").split()
     assert "wafer.bank=A" in words and "panic=10" in words
+    identifier, = [word.removeprefix("wafer.disk=") for word in words if word.startswith("wafer.disk=")]
+    # The EFI system partition's entry is the second of the table, which begins at the third sector.
+    entry = host.medium.path.read_bytes()[1024 + 128:1024 + 256]
+    assert uuid.UUID(bytes_le=entry[16:32]) == uuid.UUID(identifier)
     assert not [word for word in words if word.startswith(("wafer.trial", "wafer.fallback"))]
 
 
@@ -141,6 +146,17 @@ def test_a_trial_that_starts_is_told_so_and_counted(tmp_path):
         words = host.read_file("/proc/cmdline").split()
         assert "wafer.bank=B" in words and "wafer.trial=1" in words
     assert medium.environment["trial"] == "2"
+
+
+def test_a_trial_with_healthy_agents_becomes_the_usual_bank(tmp_path):
+    medium = Medium(IMAGE).copy(tmp_path / "wafer.img")
+    medium.copy_partition("WAFER-A", "WAFER-B")
+    medium.set_environment(next="B", trial="1")
+    with Host("test-image-confirm", machine(path=medium.path, keep=True), append=["wafer.agents=1"]) as host:
+        host.wait_text("the update in bank B is well and stays", 120)
+    assert medium.environment["bank"] == "B"
+    assert medium.environment["attempts"] == "0"
+    assert not medium.environment["next"] and not medium.environment["trial"]
 
 
 def test_a_good_bank_that_never_comes_up_gives_way_to_the_other(tmp_path):
