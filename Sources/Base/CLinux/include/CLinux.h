@@ -10,6 +10,7 @@
 #include "files.h"
 #include "inet.h"
 #include "kvm.h"
+#include "loop.h"
 #include "memory.h"
 #include "netlink.h"
 #include "process.h"
