@@ -129,6 +129,26 @@ let package = Package(
         .executableTarget(
             name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
             swiftSettings: strict),
+            name: "hotpaths",
+            dependencies: [
+                "BlockEngine", "Chipset", "Counters", "DeviceModel", "GuestMemory", "KVM", "Linux", "NetEngine",
+                "Virtio", "VirtioTestSupport", "VMX",
+            ],
+            path: "Benchmarks/HotPaths", swiftSettings: common,
+            linkerSettings: [.unsafeFlags(countedLinking)]),
+
+        // Fuzzing: every target is also replayed over its corpus by the tests. See Fuzz/README.md.
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine", "Virtio",
+                "VirtioTestSupport", "VMDK",
+                "VMXConfig",
+            ], path: "Fuzz/Targets", swiftSettings: common),
+        .testTarget(
+            name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
+            swiftSettings: common),
+        tests("Boot", ["Addresses", "Linux", "TestFiles"]),
     ]
 )
 

@@ -9,6 +9,7 @@
 #include "system.h"
 #include "files.h"
 #include "inet.h"
+#include "hardware.h"
 #include "kvm.h"
 #include "memory.h"
 #include "netlink.h"
