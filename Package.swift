@@ -96,6 +96,7 @@ let package = Package(
 
         target("Host", "LogService", ["HostLink", "Messages"]),
         target("Host", "Logging", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "LogService", "Messages"]),
+        target("Host", "TimeSync", ["Bytes", "HostLink", "Linux", "Log"]),
         target("Host", "Boot", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "Messages"]),
 
         // Network: virtual switches, addresses, names.
@@ -124,31 +125,12 @@ let package = Package(
             name: "wafer",
             dependencies: [
                 "Boot", "ConfigAgent", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent", "VMX",
+                "Boot", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent", "TimeSync", "VMX",
                 "VMXControl",
             ], path: "Sources/Products/wafer", swiftSettings: strict),
         .executableTarget(
             name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
             swiftSettings: strict),
-            name: "hotpaths",
-            dependencies: [
-                "BlockEngine", "Chipset", "Counters", "DeviceModel", "GuestMemory", "KVM", "Linux", "NetEngine",
-                "Virtio", "VirtioTestSupport", "VMX",
-            ],
-            path: "Benchmarks/HotPaths", swiftSettings: common,
-            linkerSettings: [.unsafeFlags(countedLinking)]),
-
-        // Fuzzing: every target is also replayed over its corpus by the tests. See Fuzz/README.md.
-        .target(
-            name: "FuzzTargets",
-            dependencies: [
-                "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine", "Virtio",
-                "VirtioTestSupport", "VMDK",
-                "VMXConfig",
-            ], path: "Fuzz/Targets", swiftSettings: common),
-        .testTarget(
-            name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
-            swiftSettings: common),
-        tests("Boot", ["Addresses", "Linux", "TestFiles"]),
     ]
 )
 
@@ -184,6 +166,7 @@ package.targets += [
     tests("Messages", ["Linux"]),
     tests("Signatures"),
     tests("Log", ["Linux", "TestFiles"]),
+    tests("TimeSync", ["Addresses", "CLinux", "Linux", "Log", "TestFiles", "TestNetwork"]),
     tests("Logging", ["HostLink", "Linux", "Log", "LogService", "TestFiles"]),
     // What several test suites share.
     .target(
@@ -240,11 +223,13 @@ package.targets += [
             "BlockTestSupport", "BootMedium", "DeviceModel", "FAT", "GuestBoot", "GuestMemory", "HostModel",
             "HostService", "Linux", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Virtio",
             "VirtioTestSupport", "VMDK", "VMXConfig",
+            "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "Log", "Logging", "NetEngine",
+            "TimeSync", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
         swiftSettings: common),
-    tests("Boot", ["Addresses"]),
+    tests("Boot", ["Addresses", "Linux", "TestFiles"]),
 ]
 
 // The program around libFuzzer links only with the compiler's fuzzer option, which Fuzz/run gives.

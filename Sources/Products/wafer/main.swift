@@ -6,6 +6,9 @@ import ConfigAgent
 import Linux
 import Logging
 import NetworkAgent
+import Linux
+import Logging
+import TimeSync
 import VMX
 import VMXControl
 
@@ -53,6 +56,7 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
     case "configd": return ConfigProcess.run(rest)
     case "settings": return SettingsCommand.run(rest)
     case "update": return UpdateCommand.run(rest)
+    case "timed": return TimeProcess.run(rest)
     case "vmx": return VMXProcess.run(rest)
     case "vm": return ControlCommand.run(rest)
     case "--version", "version":
