@@ -11,6 +11,7 @@ PACKAGES += libsodium-dev libncurses-dev
 PACKAGES += grub-common grub-pc-bin grub-efi-amd64-bin seabios ovmf ncurses-base xz-utils squashfs-tools
 # Tools that unit tests check us against; without them those tests say that they skip.
 PACKAGES += acpica-tools dmidecode dosfstools mtools fdisk
+PACKAGES += acpica-tools dmidecode chrony
 
 .PHONY: deps build wafer wafer-image kernel lab-up lab-down run smoke test test-swift test-lab bench hotpaths fuzz image format lint clean
 

@@ -124,12 +124,13 @@ let package = Package(
                 "Signatures", "StateArea",
             ]),
         target("Host", "BootBanks", ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures"]),
+        target("Host", "TimeSync", ["Bytes", "HostLink", "Linux", "Log"]),
         // Products: pick the process by name, nothing more.
         .executableTarget(
             name: "wafer",
             dependencies: [
-                "Boot", "ConfigAgent", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent", "VMX",
-                "VMXControl",
+                "Boot", "ConfigAgent", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent",
+                "TimeSync", "VMX", "VMXControl",
             ], path: "Sources/Products/wafer", swiftSettings: strict),
         .executableTarget(
             name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
@@ -153,6 +154,7 @@ package.targets += [
             "Addresses", "CLinux", "DCUI", "HostLink", "HostModel", "HostService", "NetworkService", "Terminal",
         ],
         path: "Tests/DCUITests", exclude: ["Golden"], swiftSettings: common),
+    tests("TimeSync", ["Addresses", "CLinux", "Linux", "Log", "TestFiles", "TestNetwork"]),
     tests("ACPI"),
     tests("SMBIOS", ["Bytes"]),
     tests("GuestBoot", ["Bytes", "GuestMemory"]),
@@ -229,13 +231,13 @@ package.targets += [
         name: "FuzzTargets",
         dependencies: [
             "BlockTestSupport", "BootMedium", "DeviceModel", "FAT", "GuestBoot", "GuestMemory", "HostModel",
-            "HostService", "Linux", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Terminal", "Virtio",
-            "VirtioTestSupport", "VMDK", "VMXConfig",
+            "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Terminal",
+            "TimeSync", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
         swiftSettings: common),
-    tests("Boot", ["Addresses"]),
+    tests("Boot", ["Addresses", "Linux", "TestFiles"]),
 ]
 
 // The program around libFuzzer links only with the compiler's fuzzer option, which Fuzz/run gives.
