@@ -173,7 +173,6 @@ package.targets += [
         name: "StandInMachine", dependencies: ["Linux", "Messages", "VMXConfig", "VMXControl"],
         path: "Tests/Support/StandInMachine", swiftSettings: common),
     tests("Terminal"),
-    tests("DCUI", ["Addresses", "CLinux", "HostModel", "Terminal"]),
     tests("Messages", ["Linux"]),
     tests("Signatures"),
     tests("Log", ["Linux", "TestFiles"]),
