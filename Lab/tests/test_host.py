@@ -10,7 +10,8 @@ from Lab.qemu import Machine
 
 def test_a_host_can_run_virtual_machines(host):
     assert "kvm" in host.entries("/dev")
-    assert "vSwitch0" in host.entries("/sys/class/net")
+    # The network agent starts beside everything else.
+    host.wait_for(lambda: "vSwitch0" in host.entries("/sys/class/net"), 30, "the virtual switch")
 
 
 def test_wafer_says_its_version(host):

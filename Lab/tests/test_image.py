@@ -11,6 +11,9 @@ from Lab.host import Host
 from Lab.medium import IMAGE, Image, Medium
 from Lab.qemu import Machine
 
+# Minutes, and `make image` first.
+pytestmark = pytest.mark.slow
+
 BUDGET = 32_000_000
 
 
