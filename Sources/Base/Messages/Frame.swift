@@ -22,6 +22,13 @@ public struct Frame: Equatable, Sendable {
         self.payload = payload
     }
 
+    /// A message whose payload is one value.
+    public init(kind: UInt16, request: UInt32, fields: some MessageField) {
+        var writer = FieldWriter()
+        fields.write(to: &writer)
+        self.init(kind: kind, request: request, payload: writer.bytes)
+    }
+
     /// Header and payload.
     public var bytes: [UInt8] {
         var writer = ByteWriter()

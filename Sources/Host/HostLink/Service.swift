@@ -97,3 +97,25 @@ enum ReplyKind {
     /// Events have the request number 0 and 0x9000 plus the event's own kind.
     static let event: UInt16 = 0x9000
 }
+
+extension ServiceCall {
+    /// The call as a message.
+    func frame(request: UInt32) -> Frame { Frame(kind: Self.kind, request: request, fields: self) }
+}
+
+extension Frame {
+    /// What a service answered; a refusal is thrown.
+    func answer<Fields: MessageField>() throws(ServiceError) -> Fields {
+        if kind == ReplyKind.refusal { throw .refused(try fields()) }
+        return try fields()
+    }
+
+    private func fields<Fields: MessageField>() throws(ServiceError) -> Fields {
+        do throws(MessageError) {
+            var reader = FieldReader(payload)
+            let fields = try Fields(from: &reader)
+            try reader.finish()
+            return fields
+        } catch { throw .protocolViolation(error) }
+    }
+}

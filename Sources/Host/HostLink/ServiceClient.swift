@@ -24,11 +24,7 @@ public final class ServiceClient {
     public func ask<Call: ServiceCall>(_ call: Call, milliseconds: Int? = 10_000) throws(ServiceError) -> Call.Answer {
         request &+= 1
         if request == 0 { request = 1 }
-        var writer = FieldWriter()
-        call.write(to: &writer)
-        guard descriptor.writeAll(Frame(kind: Call.kind, request: request, payload: writer.bytes).bytes) else {
-            throw .closed
-        }
+        guard descriptor.writeAll(call.frame(request: request).bytes) else { throw .closed }
         let deadline = milliseconds.map { monotonicNanoseconds() + UInt64(max(0, $0)) * 1_000_000 }
         while true {
             let frame = try next(until: deadline)
@@ -37,8 +33,7 @@ public final class ServiceClient {
                 continue
             }
             guard frame.request == request else { continue }
-            if frame.kind == ReplyKind.refusal { throw .refused(try decode(frame.payload)) }
-            return try decode(frame.payload)
+            return try frame.answer()
         }
     }
 
@@ -54,15 +49,6 @@ public final class ServiceClient {
             if frame.request == 0 { events.append((frame.kind &- ReplyKind.event, frame.payload)) }
         }
         return events.removeFirst()
-    }
-
-    private func decode<Fields: MessageField>(_ payload: [UInt8]) throws(ServiceError) -> Fields {
-        do throws(MessageError) {
-            var reader = FieldReader(payload)
-            let fields = try Fields(from: &reader)
-            try reader.finish()
-            return fields
-        } catch { throw .protocolViolation(error) }
     }
 
     private func buffered() throws(ServiceError) -> Frame? {

@@ -97,9 +97,7 @@ public final class ServicePeer {
     }
 
     public func send(event kind: UInt16, _ fields: some MessageField) {
-        var writer = FieldWriter()
-        fields.write(to: &writer)
-        connection.send(Frame(kind: ReplyKind.event &+ kind, request: 0, payload: writer.bytes))
+        connection.send(Frame(kind: ReplyKind.event &+ kind, request: 0, fields: fields))
     }
 }
 
@@ -114,14 +112,10 @@ public struct ServiceReply {
     }
 
     public func answer(_ fields: some MessageField) {
-        var writer = FieldWriter()
-        fields.write(to: &writer)
-        peer.connection.send(Frame(kind: ReplyKind.answer, request: request, payload: writer.bytes))
+        peer.connection.send(Frame(kind: ReplyKind.answer, request: request, fields: fields))
     }
 
     public func refuse(_ refusal: ServiceError.Refusal) {
-        var writer = FieldWriter()
-        refusal.write(to: &writer)
-        peer.connection.send(Frame(kind: ReplyKind.refusal, request: request, payload: writer.bytes))
+        peer.connection.send(Frame(kind: ReplyKind.refusal, request: request, fields: refusal))
     }
 }

@@ -5,72 +5,52 @@ import Messages
 public final class ControlConnection {
     // Everything belongs to the loop's thread.
 
-    private let connection: MessageConnection
-    private var request: UInt32 = 0
-    private var waiting: [UInt32: (Result<ControlReply, ControlError>) -> Void] = [:]
-    private var isOpen = true
+    private let exchange: MessageExchange
 
     /// The process that listens, by the kernel's word.
     public let process: Int32
     /// The VM's state is another one; comes after `watch` was asked.
     public var changed: ((_ state: String) -> Void)?
     /// The connection is gone. Called once; never after `close`.
-    public var closed: (() -> Void)?
+    public var closed: (() -> Void)? {
+        get { exchange.closed }
+        set { exchange.closed = newValue }
+    }
 
     /// Connects to a control socket; on the loop's thread, or before it starts.
     public init(_ path: String, on loop: EventLoop) throws(SystemError) {
         let socket = try UnixSocket.connect(path)
         process = UnixSocket.peer(of: socket.raw).process
-        connection = try MessageConnection(socket, on: loop)
-        connection.received = { [weak self] _, frame in self?.take(frame) }
-        connection.closed = { [weak self] _, reason in
-            self?.end(reason.map { .protocolViolation($0) } ?? .closed)
-        }
+        exchange = try MessageExchange(socket, on: loop)
+        exchange.event = { [weak self] frame in self?.take(frame) }
     }
 
     /// Asks. `answered` is called once, whatever happens; a refusal is an error.
     public func ask(_ question: ControlRequest, _ answered: @escaping (Result<ControlReply, ControlError>) -> Void) {
-        guard isOpen else { return answered(.failure(.closed)) }
-        request &+= 1
-        if request == 0 { request = 1 }
-        waiting[request] = answered
-        connection.send(question.frame(request: request))
+        exchange.ask(question.frame(request:)) { [weak exchange] result in
+            switch result {
+            case .failure(.closed): answered(.failure(.closed))
+            case .failure(.protocolViolation(let error)): answered(.failure(.protocolViolation(error)))
+            case .success(let frame):
+                do throws(MessageError) {
+                    switch try ControlReply(frame) {
+                    case .refused(let refusal): answered(.failure(.refused(refusal)))
+                    case let reply: answered(.success(reply))
+                    }
+                } catch {
+                    answered(.failure(.protocolViolation(error)))
+                    exchange?.giveUp(error)
+                }
+            }
+        }
     }
 
     /// Hangs up. Questions without an answer fail.
-    public func close() {
-        closed = nil
-        connection.close()
-    }
+    public func close() { exchange.close() }
 
     private func take(_ frame: Frame) {
-        let reply: ControlReply
-        do throws(MessageError) { reply = try ControlReply(frame) } catch {
-            end(.protocolViolation(error))
-            connection.close()
-            return
-        }
-        if frame.request == 0 {
-            if case .changed(let state) = reply { changed?(state) }
-            return
-        }
-        guard let answered = waiting.removeValue(forKey: frame.request) else { return }
-        if case .refused(let refusal) = reply {
-            answered(.failure(.refused(refusal)))
-        } else {
-            answered(.success(reply))
-        }
-    }
-
-    private func end(_ reason: ControlError) {
-        guard isOpen else { return }
-        isOpen = false
-        let unanswered = waiting
-        waiting = [:]
-        for answered in unanswered.values { answered(.failure(reason)) }
-        let closed = closed
-        self.closed = nil
-        changed = nil
-        closed?()
+        do throws(MessageError) {
+            if case .changed(let state) = try ControlReply(frame) { changed?(state) }
+        } catch { exchange.giveUp(error) }
     }
 }
