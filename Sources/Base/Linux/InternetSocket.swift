@@ -49,24 +49,22 @@ public final class InternetSocket: Sendable {
 
     /// Sends to and receives from one peer only. With TCP the connection may not be there yet: wait until writable.
     public func connect(_ address: IPv4Address, port: UInt16) throws(SystemError) {
-        if wafer_inet_connect(raw, address.number, port) == 0 { return }
+        let bytes = address.bytes
+        if unsafe wafer_peer_connect(raw, AF_INET, bytes, port) == 0 { return }
         let error = SystemError.last("connect to", "\(address):\(port)")
         if error.number != EINPROGRESS { throw error }
     }
 
     /// Whether a connection that was begun came about.
     public func connectionError() -> SystemError? {
-        var number: CInt = 0
-        var size = socklen_t(MemoryLayout<CInt>.size)
-        guard unsafe getsockopt(raw, SOL_SOCKET, SO_ERROR, &number, &size) == 0 else { return .last("connect") }
+        let number = wafer_socket_error(raw)
         return number == 0 ? nil : SystemError(number: number, operation: "connect")
     }
 
     /// Sends a datagram to whom `connect` named.
     public func send(_ bytes: [UInt8]) throws(SystemError) {
         let raw = descriptor.raw
-        let flags = CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)
-        try retrying("send") { unsafe CLinux.send(raw, bytes, bytes.count, flags) }
+        try retrying("send") { unsafe wafer_send(raw, bytes, bytes.count) }
     }
 
     public func send(_ bytes: [UInt8], to address: IPv4Address, port: UInt16) throws(SystemError) {

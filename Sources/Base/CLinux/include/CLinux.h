@@ -16,7 +16,6 @@
 #include "memory.h"
 #include "netlink.h"
 #include "process.h"
-#include "sockets.h"
 #include "tun.h"
 #include "vhost.h"
 #include "uring.h"
