@@ -9,10 +9,25 @@ enum CommandError: Error {
 
 /// What commands of this agent have in common: texts and exit statuses.
 enum Report {
-    /// Runs a command; `body` says false for wrong usage.
-    static func run(_ name: String, _ usage: String, _ body: () throws(CommandError) -> Bool) -> Int32 {
+    /// Runs a command: explains it if that is asked for, and takes `--socket PATH` from its words.
+    ///
+    /// - Parameter body: gets the other words and where the agent is; says false for wrong usage.
+    static func run(
+        _ name: String, _ usage: String, _ arguments: [String],
+        _ body: (_ words: ArraySlice<String>, _ socket: String) throws(CommandError) -> Bool
+    ) -> Int32 {
+        if arguments.first.map({ ["--help", "-h", "help"].contains($0) }) ?? false {
+            writeToStandardOutput(usage)
+            return 0
+        }
+        var words = arguments[...]
+        var socket = ServiceAddress.configuration
+        if words.first == "--socket" {
+            socket = words.dropFirst().first ?? socket
+            words = words.dropFirst(2)
+        }
         do throws(CommandError) {
-            if try body() { return 0 }
+            if try body(words, socket) { return 0 }
             writeToStandardError(usage)
             return 64
         } catch {

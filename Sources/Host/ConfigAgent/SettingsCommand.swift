@@ -23,17 +23,7 @@ public enum SettingsCommand {
         """
 
     public static func run(_ arguments: [String]) -> Int32 {
-        if arguments.first.map({ ["--help", "-h", "help"].contains($0) }) ?? false {
-            writeToStandardOutput(usage)
-            return 0
-        }
-        var words = arguments[...]
-        var socket = ServiceAddress.configuration
-        if words.first == "--socket" {
-            socket = words.dropFirst().first ?? socket
-            words = words.dropFirst(2)
-        }
-        return Report.run("wafer settings", usage) { () throws(CommandError) in
+        Report.run("wafer settings", usage, arguments) { (words, socket) throws(CommandError) in
             let client = try Report.asking { () throws(ServiceError) in try ServiceClient(socket) }
             return try command(words, client)
         }

@@ -15,17 +15,7 @@ public enum UpdateCommand {
         """
 
     public static func run(_ arguments: [String]) -> Int32 {
-        if arguments.first.map({ ["--help", "-h", "help"].contains($0) }) ?? false {
-            writeToStandardOutput(usage)
-            return 0
-        }
-        var words = arguments[...]
-        var socket = ServiceAddress.configuration
-        if words.first == "--socket" {
-            socket = words.dropFirst().first ?? socket
-            words = words.dropFirst(2)
-        }
-        return Report.run("wafer update", usage) { () throws(CommandError) in
+        Report.run("wafer update", usage, arguments) { (words, socket) throws(CommandError) in
             guard words.count == 1, let path = words.first else { return false }
             let result = try send(path, to: socket)
             writeToStandardOutput("\(result)\n")
