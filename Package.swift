@@ -180,11 +180,11 @@ package.targets += [
         name: "BlockTestSupport", dependencies: ["DeviceModel", "Linux"], path: "Tests/Support/BlockTestSupport",
         swiftSettings: common),
     .target(
-        name: "SimulatedDisk", dependencies: ["BlockStore", "Linux"], path: "Tests/Support/SimulatedDisk",
+        name: "SimulatedDisk", dependencies: ["BlockStore", "Bytes", "Linux"], path: "Tests/Support/SimulatedDisk",
         swiftSettings: common),
     tests("BlockStore", ["Linux", "TestFiles"]),
     tests("StateArea", ["Signatures", "SimulatedDisk"]),
-    tests("BlockEngine", ["BlockTestSupport", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
+    tests("BlockEngine", ["BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
     tests("GuestMemory"),
     tests("DeviceModel"),
     tests("NetEngine", ["Linux", "TestNetwork"]),
@@ -198,7 +198,7 @@ package.targets += [
     tests(
         "Virtio",
         [
-            "BlockTestSupport", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
+            "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
             "VirtioTestSupport",
         ]),
     tests("BootMedium", ["Linux", "Signatures", "TestFiles"]),

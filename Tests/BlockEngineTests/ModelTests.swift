@@ -1,5 +1,6 @@
 import BlockEngine
 import BlockTestSupport
+import Bytes
 import CLinux
 import DeviceModel
 import Linux
@@ -43,33 +44,18 @@ private final class LoopDevice {
     }()
 }
 
-/// Random numbers that are the same in every run (SplitMix64).
-private struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
-    }
-}
-
 /// Compares a disk with an array of bytes that undergoes the same operations.
 private struct Model {
     let disk: FileDisk
     let buffer = BlockBuffer(count: 1 << 20)
     var bytes: [UInt8]
-    var random: SeededGenerator
+    var random: SplitMix64
     private var tag: UInt32 = 0
 
     init(_ disk: FileDisk, seed: UInt64) {
         self.disk = disk
         bytes = [UInt8](repeating: 0, count: Int(disk.backend.geometry.capacity))
-        random = SeededGenerator(seed)
+        random = SplitMix64(seed: seed)
     }
 
     private mutating func pick(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }

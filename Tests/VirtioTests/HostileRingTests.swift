@@ -1,3 +1,4 @@
+import Bytes
 import GuestMemory
 import Testing
 import Virtio
@@ -170,7 +171,7 @@ struct HostileRingTests {
         if kind & 4 != 0 { features.insert(.indirectDescriptors) }
         let memory = try GuestMemory(count: 64 << 10)
         let ram = memory.ram
-        var random = SeededGenerator(UInt64(kind))
+        var random = SplitMix64(seed: UInt64(kind))
         var chain = DescriptorChain(ram, capacity: 8)
         let queue = VirtQueue(index: 0, sizeMax: 16, ram: ram)
         var layout = VirtQueueLayout()
@@ -212,7 +213,7 @@ struct HostileRingTests {
 
     /// Descriptors that could pass, here and there one that could not.
     private static func fill(
-        _ ram: GuestRAM, _ layout: VirtQueueLayout, packed: Bool, _ random: inout SeededGenerator
+        _ ram: GuestRAM, _ layout: VirtQueueLayout, packed: Bool, _ random: inout SplitMix64
     ) {
         func rarely<T: FixedWidthInteger>(_ wild: T, else tame: T) -> T {
             UInt8.random(in: 0..<20, using: &random) == 0 ? wild : tame

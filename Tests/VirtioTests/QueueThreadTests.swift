@@ -1,3 +1,4 @@
+import Bytes
 import GuestMemory
 import Linux
 import Synchronization
@@ -44,7 +45,7 @@ struct QueueThreadTests {
         let loop: EventLoop
         var offered = 0
         var completed = 0
-        var random = SeededGenerator(5)
+        var random = SplitMix64(seed: 5)
 
         init(_ machine: EchoMachine, _ ring: any RingDriver, _ loop: EventLoop) {
             self.machine = machine

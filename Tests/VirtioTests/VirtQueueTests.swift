@@ -1,3 +1,4 @@
+import Bytes
 import GuestMemory
 import Testing
 import Virtio
@@ -15,7 +16,7 @@ struct VirtQueueTests {
         let machine = try EchoMachine(bytes: 64 << 20)
         let ring = machine.start(features, size: 8)
         let heap = machine.driver.heap
-        var random = SeededGenerator(features.rawValue)
+        var random = SplitMix64(seed: features.rawValue)
         for round in 0..<200 {
             var expected: [UInt16: (target: [Buffer], bytes: [UInt8])] = [:]
             for _ in 0..<Int.random(in: 1...8, using: &random) {
@@ -76,7 +77,7 @@ struct VirtQueueTests {
     func putBack(features: VirtioFeatures) throws {
         let bench = try Bench(features)
         var chain = DescriptorChain(bench.memory.ram)
-        var random = SeededGenerator(7)
+        var random = SplitMix64(seed: 7)
         for _ in 0..<50 {
             let tokens = (0..<2).map { _ in bench.offer(Int.random(in: 1...3, using: &random)) }
             var heads: [ChainHead] = []
@@ -129,7 +130,7 @@ struct VirtQueueTests {
     func eventIndices(features: VirtioFeatures) throws {
         let bench = try Bench(features, size: 8)
         var chain = DescriptorChain(bench.memory.ram)
-        var random = SeededGenerator(3)
+        var random = SplitMix64(seed: 3)
         for _ in 0..<500 {
             let wanted = Int.random(in: 1...8, using: &random)
             bench.driver.setInterrupt(after: wanted)
@@ -186,7 +187,7 @@ struct VirtQueueTests {
     func damagedPosition(features: VirtioFeatures) throws {
         let bench = try Bench(features)
         var chain = DescriptorChain(bench.memory.ram)
-        var random = SeededGenerator(11)
+        var random = SplitMix64(seed: 11)
         for _ in 0..<200 {
             var position = VirtQueuePosition()
             position.available = UInt16.random(in: 0...UInt16.max, using: &random)

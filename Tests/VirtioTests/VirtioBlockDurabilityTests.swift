@@ -1,4 +1,5 @@
 import BlockTestSupport
+import Bytes
 import DeviceModel
 import Testing
 import Virtio
@@ -11,7 +12,7 @@ struct VirtioBlockDurabilityTests {
         let backend = MemoryBlockBackend(capacity: 64 << 10, modelsCache: true)
         let rig = try BlockRig(backend)
         rig.start(features)
-        var random = SeededGenerator(seed)
+        var random = SplitMix64(seed: seed)
 
         /// The power goes now, and any part of what is not stable is lost.
         func check(acknowledged: UInt8) {

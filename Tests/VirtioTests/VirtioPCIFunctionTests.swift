@@ -1,3 +1,4 @@
+import Bytes
 import DeviceModel
 import GuestMemory
 import Linux
@@ -329,7 +330,7 @@ struct VirtioPCIFunctionTests {
     func randomAccesses(seed: Int) throws {
         let machine = try EchoMachine(messages: seed & 1 == 0)
         let bus = try Bus(machine.function)
-        var random = SeededGenerator(UInt64(seed))
+        var random = SplitMix64(seed: UInt64(seed))
         let widths = [1, 2, 4, 8]
         for step in 0..<20_000 {
             // Mostly the common structure, and mostly values that make sense there.

@@ -1,4 +1,5 @@
 import Addresses
+import Bytes
 
 /// Finds out whether an address is free, by asking for it on its network (RFC 5227, section 2.1). Pure.
 struct AddressProbe: Sendable {
@@ -33,19 +34,19 @@ struct AddressProbe: Sendable {
     private var sent = 0
     private(set) var deadline: UInt64
 
-    init(_ address: IPv4Address, _ macAddress: MACAddress, _ timing: Timing, now: UInt64, _ chance: inout Chance) {
+    init(_ address: IPv4Address, _ macAddress: MACAddress, _ timing: Timing, now: UInt64, _ chance: inout SplitMix64) {
         self.address = address
         self.macAddress = macAddress
         self.timing = timing
-        deadline = now + (timing.start == 0 ? 0 : chance.number(in: 0...timing.start))
+        deadline = now + (timing.start == 0 ? 0 : UInt64.random(in: 0...timing.start, using: &chance))
     }
 
     /// Call when `deadline` has come.
-    mutating func timer(now: UInt64, _ chance: inout Chance) -> Step? {
+    mutating func timer(now: UInt64, _ chance: inout SplitMix64) -> Step? {
         guard now >= deadline else { return nil }
         if sent == timing.count { return .free }
         sent += 1
-        deadline = now + (sent == timing.count ? timing.wait : chance.number(in: timing.between))
+        deadline = now + (sent == timing.count ? timing.wait : UInt64.random(in: timing.between, using: &chance))
         return .send(.probe(address, from: macAddress))
     }
 

@@ -1,4 +1,5 @@
 public import Addresses
+import Bytes
 
 /// A DHCP client for one link (RFC 2131, section 4.4). Pure: events in, actions out; it does no I/O and knows no clock.
 public struct DHCPClient: Sendable {
@@ -88,7 +89,7 @@ public struct DHCPClient: Sendable {
 
     /// May change; the server hears of it with the next message.
     public var identity: Identity
-    var chance: Chance
+    var chance: SplitMix64
     var transaction: UInt32 = 0
     /// When this round of asking began, and how many messages it has sent.
     var began: UInt64 = 0
@@ -110,7 +111,7 @@ public struct DHCPClient: Sendable {
         self.identity = identity
         self.held = held
         self.isConfigured = isConfigured && held != nil
-        chance = Chance(seed: seed)
+        chance = SplitMix64(seed: seed)
     }
 
     public mutating func handle(_ event: Event, now: UInt64) -> [Action] {
@@ -184,7 +185,7 @@ public struct DHCPClient: Sendable {
     /// RFC 2131, section 4.1: 4, 8, 16, 32, then 64 seconds, each one up to a second more or less.
     mutating func backOff() -> UInt64 {
         let seconds = UInt64(4) << UInt64(min(max(tries - 1, 0), 4))
-        return chance.number(in: ((seconds - 1) * Span.second)...((seconds + 1) * Span.second))
+        return UInt64.random(in: ((seconds - 1) * Span.second)...((seconds + 1) * Span.second), using: &chance)
     }
 
     mutating func drop() -> [Action] {

@@ -1,4 +1,5 @@
 public import Addresses
+import Bytes
 
 /// Chooses an address of its own for a network without anybody who gives addresses (RFC 3927). Pure: events in, actions out.
 public struct LinkLocalClient: Sendable {
@@ -32,7 +33,7 @@ public struct LinkLocalClient: Sendable {
     private static let defendInterval = 10 * Span.second
 
     private let macAddress: MACAddress
-    private var chance: Chance
+    private var chance: SplitMix64
     private var state = State.stopped
     private var conflicts = 0
     /// An address that was good before is tried first.
@@ -43,7 +44,7 @@ public struct LinkLocalClient: Sendable {
     /// - Parameter preferred: an address this port had before.
     public init(macAddress: MACAddress, seed: UInt64, preferred: IPv4Address? = nil) {
         self.macAddress = macAddress
-        chance = Chance(seed: seed)
+        chance = SplitMix64(seed: seed)
         self.preferred = preferred.flatMap { Self.isUsable($0) ? $0 : nil }
     }
 
@@ -81,7 +82,7 @@ public struct LinkLocalClient: Sendable {
     }
 
     private mutating func probe(now: UInt64) -> [Action] {
-        let address = preferred ?? IPv4Address(number: 0xa9fe_0100 + UInt32(chance.number(in: 0...0xfdff)))
+        let address = preferred ?? IPv4Address(number: 0xa9fe_0100 + UInt32.random(in: 0...0xfdff, using: &chance))
         preferred = nil
         // Whoever meets so many conflicts must not flood the network.
         let begin = conflicts > Self.conflictsMax ? now + Self.rateLimit : now

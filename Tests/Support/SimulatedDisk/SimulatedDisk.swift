@@ -1,4 +1,5 @@
 public import BlockStore
+import Bytes
 public import Linux
 
 /// A disk in memory that remembers every write and flush, so that a power cut can be tried after each.
@@ -122,7 +123,7 @@ extension SimulatedDisk {
     public func forEachPowerCut(
         choices: Int = 2, seed: UInt64 = 1, tearing: Bool = false, _ body: (SimulatedDisk, Cut) throws -> Void
     ) rethrows {
-        var random = SplitMix(state: seed)
+        var random = SplitMix64(seed: seed)
         var durable = SimulatedDisk(base: base, written: initial)
         var pending: [(sector: Int, bytes: [UInt8])] = []
         for moment in 0...events.count {
@@ -159,19 +160,6 @@ extension SimulatedDisk {
         var all = written
         for (sector, bytes) in sectors { all[sector] = bytes }
         return SimulatedDisk(base: base, written: all)
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers for the same seed.
-private struct SplitMix {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
     }
 }
 

@@ -1,8 +1,9 @@
-/// Random numbers that are the same in every run (SplitMix64).
-public struct SeededGenerator: RandomNumberGenerator {
+/// Numbers that look random and are the same for the same seed (SplitMix64: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number
+/// Generators", 2014). Not for secrets.
+public struct SplitMix64: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
-    public init(_ seed: UInt64) { state = seed }
+    public init(seed: UInt64) { state = seed }
 
     public mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
