@@ -176,9 +176,11 @@ struct RobustnessTests {
             .cursorReport(row: 24, column: 80), .cursorReport(row: 3000, column: 9999),
         ] + (1...12).map { Key.function($0) }
 
-    @Test("ten thousand random keys, sizes and silences leave a picture of the right size", arguments: 0..<8)
+    @Test("thousands of random keys, sizes and silences leave a picture of the right size", arguments: 0..<8)
     func random(seed: UInt64) {
-        var console = ConsoleHarness()
+        // Whoever presses keys at random would be locked out for good.
+        var console = ConsoleHarness(
+            ChangedServices(reply: { request in if case .login = request { .done } else { nil } }))
         var number = seed &* 0x9e37_79b9_7f4a_7c15 | 1
         func next(_ limit: Int) -> Int {
             number ^= number << 13
@@ -187,7 +189,7 @@ struct RobustnessTests {
             return Int(number % UInt64(limit))
         }
         var seen: Set<String> = []
-        for _ in 0..<10_000 / 8 {
+        for _ in 0..<5_000 {
             switch next(40) {
             case 0:
                 console.send(.resized(CellSize(columns: next(160), rows: next(60))))

@@ -45,7 +45,9 @@ public struct ClockDiscipline: Equatable, Sendable {
         large = 0
         isSynchronized = true
         jitter = jitter == 0 ? abs(offset) : jitter * 0.75 + abs(offset) * 0.25
-        return .slew(max(-Self.slewMax, min(Self.slewMax, offset)), timeConstant: max(2, min(poll - 4, 10)))
+        // The poll exponent as it is: the kernel adds 4 to it only from callers that count in microseconds, and the clock is
+        // set in nanoseconds (kernel/time/ntp.c, STA_NANO).
+        return .slew(max(-Self.slewMax, min(Self.slewMax, offset)), timeConstant: max(2, min(poll, 10)))
     }
 
     /// Whether measurements may become rarer: offsets stay within some milliseconds.
