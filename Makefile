@@ -4,14 +4,12 @@ PYTHON ?= /usr/bin/python3
 SOURCES := Package.swift $(shell find Sources -type f)
 # Tools that the lab runs, and the Debian packages they are in.
 PACKAGES := qemu-system-x86 qemu-utils kmod zstd cpio e2fsprogs python3-pytest dpkg
-# Libraries that the binary is linked with.
 # The libraries that the binary is linked with.
 PACKAGES += libsodium-dev libncurses-dev
 # The boot medium: its loader, firmware for guests and for simulated servers, and what packs it.
 PACKAGES += grub-common grub-pc-bin grub-efi-amd64-bin seabios ovmf ncurses-base xz-utils squashfs-tools
 # Tools that unit tests check us against; without them those tests say that they skip.
-PACKAGES += acpica-tools dmidecode dosfstools mtools fdisk
-PACKAGES += acpica-tools dmidecode chrony
+PACKAGES += acpica-tools dmidecode dosfstools mtools fdisk chrony
 
 .PHONY: deps build wafer wafer-image kernel lab-up lab-down run smoke test test-swift test-lab bench hotpaths fuzz image format lint clean
 
@@ -75,7 +73,7 @@ bench: deps wafer hotpaths
 	$(PYTHON) -m Benchmarks $(if $(QUICK),--quick) $(PARTS)
 
 # Everything, with the tests that take minutes: an unmodified Debian guest under load, hot-plug, hard stops, all processors.
-test-system: deps wafer
+test-system: deps wafer image
 	$(PYTHON) -m pytest -q Lab
 
 # Fails if a path that a running guest uses all the time allocates or counts references.

@@ -2,14 +2,15 @@ import HostLink
 import HostModel
 import Linux
 
-/// `wafer netd`: makes the network be as the host's settings say, and tells how it is.
+/// `wafer netd`: makes the network be as a new host's settings say, and tells how it is. It does not follow `configd` yet.
 ///
 /// It may end at any time, and begin again: what it made stays in the kernel and works without it, but for leases, which it renews.
 public enum NetworkProcess {
     private static let usage = """
         usage: wafer netd
 
-        Makes virtual switches, vmkernel ports and addresses as the host's settings say. Started by init.
+        Makes virtual switches, vmkernel ports and addresses as a new host has them, or as wafer.net on the kernel command line says.
+        Started by init.
 
         """
 
