@@ -45,6 +45,7 @@ private final class InstantQueue: BlockQueue {
             client?._withUnsafeGuaranteedRef { $0.blockRequestDone(tags[count], .done) }
         }
         client?._withUnsafeGuaranteedRef { $0.blockBatchDone() }
+        client?._withUnsafeGuaranteedRef { $0.blockBatchesDone() }
     }
 }
 

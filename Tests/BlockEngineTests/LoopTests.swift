@@ -36,6 +36,46 @@ struct LoopTests {
         }
     }
 
+    /// Notes what it is told, and after each batch but the last asks for another that the disk refuses at once.
+    private final class Chain: BlockClient, @unchecked Sendable {  // one thread
+        let queue: any BlockQueue
+        var left: Int
+        var said = ""
+
+        init(_ queue: any BlockQueue, _ count: Int) {
+            self.queue = queue
+            left = count
+        }
+
+        func submit() { #expect(queue.submit(BlockRequest(.read, tag: 1, offset: .max & ~0xfff, count: 4096))) }
+
+        override func blockBatchDone() {
+            said += "b"
+            left -= 1
+            if left > 0 { submit() }
+        }
+        override func blockBatchesDone() { said += "|" }
+    }
+
+    @Test(
+        "the guest is interrupted after all that could be done at once, but at least every four batches",
+        arguments: [(1, "b|"), (3, "bbb|"), (6, "bbbb|bb|")])
+    func interruptsComeLast(_ count: Int, _ expected: String) throws {
+        try withTemporaryDirectory { directory in
+            let path = directory + "/disk.img"
+            try makeFile(path, count: 1 << 20)
+            let backend = try FileBlockBackend([.whole(BlockFile(opening: path, writable: true))])
+            let queue = try backend.makeQueue(on: nil, depth: 8)
+            defer { queue.close() }
+            let chain = Chain(queue, count)
+            queue.attach(chain)
+            try queue.resume()
+            chain.submit()
+            queue.commit()
+            #expect(chain.said == expected)
+        }
+    }
+
     @Test("two queues on two loops work side by side, and close with requests under way")
     func sideBySide() throws {
         try withTemporaryDirectory { directory in

@@ -50,6 +50,19 @@ struct VirtioPCIFunctionTests {
             return found
         }
 
+        /// What the notification capabilities say, in order.
+        var notifications: [[UInt64]] {
+            var found: [[UInt64]] = []
+            var next = Int(read(0x34, 1))
+            while next != 0 {
+                if read(next, 1) == 9 && read(next + 3, 1) == 2 {
+                    found.append([read(next + 4, 1), read(next + 8, 4), read(next + 12, 4), read(next + 16, 4)])
+                }
+                next = Int(read(next + 1, 1))
+            }
+            return found
+        }
+
         var enableMSIX: (Int, UInt64) {
             var next = Int(read(0x34, 1))
             while next != 0, read(next, 1) != 0x11 { next = Int(read(next + 1, 1)) }
@@ -223,27 +236,45 @@ struct VirtioPCIFunctionTests {
         #expect(machine.driver.read(Register.interruptStatus, 1) == 2)
     }
 
-    @Test("doorbells are bound while a queue runs, follow the BAR, and work without being bound")
+    @Test(
+        "doorbells in memory and in ports are bound while a queue runs, follow their BARs, and work without being bound"
+    )
     func doorbells() throws {
         let machine = try EchoMachine()
         let bus = try Bus(machine.function)
-        let start = bus.read(0x20, 8) & ~0xf
-        #expect(machine.binder.addresses == [])
+        let memory = bus.read(0x20, 8) & ~0xf
+        let port = UInt16(bus.read(0x10, 4) & ~3)
+        #expect(machine.binder.places == [])
         _ = machine.start([])
-        #expect(machine.binder.addresses == [start + 0x3000], "only the queue that runs")
+        #expect(machine.binder.places == [.memory(memory + 0x3000), .port(port)], "only the queue that runs")
+        bus.write(4, 2, 1)
+        #expect(machine.binder.places == [.port(port)])
         bus.write(4, 2, 0)
-        #expect(machine.binder.addresses == [])
+        #expect(machine.binder.places == [])
         bus.write(0x20, 4, 0x1000_0000)
         bus.write(0x24, 4, 2)
-        bus.write(4, 2, 2)
-        #expect(machine.binder.addresses == [0x2_1000_3000])
+        bus.write(0x10, 4, 0xc800)
+        bus.write(4, 2, 3)
+        #expect(machine.binder.places == [.memory(0x2_1000_3000), .port(0xc800)])
         machine.queues[0].doorbell.drain()
         machine.driver.kick(0)
+        #expect(machine.queues[0].doorbell.drain() == 1)
+        BusView(bus.ports).write(0xc800, width: 2, value: 0)
         #expect(machine.queues[0].doorbell.isSignalled)
         machine.driver.write(Register.doorbells + 0xffc, 4, 0)
+        BusView(bus.ports).write(0xc80e, width: 2, value: 0)
+        #expect(BusView(bus.ports).read(0xc800, width: 2) == 0)
         machine.driver.status = 0
-        #expect(machine.binder.addresses == [])
+        #expect(machine.binder.places == [])
         #expect(!machine.queues[0].doorbell.isSignalled)
+    }
+
+    @Test("a driver finds the doorbells that are ports first, and a device with very many queues has none of these")
+    func doorbellCapabilities() throws {
+        let bus = try Bus(try EchoMachine(queues: 9).function)
+        // BAR, offset, length, multiplier.
+        #expect(bus.notifications == [[0, 0, 32, 2], [4, 0x3000, 0x1000, 4]])
+        #expect(try Bus(try EchoMachine(queues: 65).function).notifications == [[4, 0x3000, 0x1000, 4]])
     }
 
     @Test("the device's configuration is read and written through its window; changes show in the generation")

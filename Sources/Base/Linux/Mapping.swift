@@ -33,6 +33,8 @@ import CLinux
         guard let base = unsafe mmap(nil, count, PROT_READ | PROT_WRITE, flags, -1, 0),
             unsafe base != wafer_map_failed()
         else { throw SystemError.last("map", what) }
+        // Whoever maps more than he will use at once counts on getting what he touches, not two megabytes around it.
+        _ = unsafe madvise(base, count, WAFER_MADV_NOHUGEPAGE)
         unsafe self.base = base
         self.count = count
     }

@@ -71,6 +71,8 @@ import Synchronization
     static let zerosSize = 64 << 10
     /// Rounds of submitting and reaping before other handlers of the loop get a turn.
     static let roundsMax = 64
+    /// Rounds without an interrupt for what they brought.
+    static let quietRoundsMax = 4
 
     let backend: FileBlockBackend
     private let loop: EventLoop?
@@ -308,17 +310,26 @@ import Synchronization
             if unsafe state.pointee.isClosed { return }
             if isReaping || isDelivering || ring.preparedCount > 0 {
                 rounds &+= 1
+                if rounds % Self.quietRoundsMax == 0 { settle() }
                 if rounds < Self.roundsMax { continue }
                 // Others get their turn; or the kernel, short of memory, its time.
                 _ = ring.enableEvent()
                 loop?.perform { self.pump(poll: true) }
                 break
             }
+            // The guest is interrupted last: it may find more done than what the first completion would have brought it,
+            // and it does not compete with us for the memory of its ring meanwhile.
+            settle()
+            if unsafe state.pointee.isClosed { return }
             if unsafe state.pointee.isPolled || !ring.enableEvent() { break }
             ring.disableEvent()
         }
         unsafe state.pointee.isPumping = false
         unsafe state.pointee.isNowStale = true
+    }
+
+    private func settle() {
+        unsafe state.pointee.client?._withUnsafeGuaranteedRef { $0.blockBatchesDone() }
     }
 
     private func submitToRing(waitFor: UInt32) {

@@ -110,8 +110,13 @@ open class BlockClient: @unchecked Sendable {
     /// within `submit`. It may submit further requests; they are committed by themselves.
     open func blockRequestDone(_ tag: UInt32, _ status: BlockStatus) {}
 
-    /// No more completions are at hand for now: the moment to notify the guest.
+    /// The completions that were at hand have been delivered: the moment to show them to the guest, and to submit what it
+    /// wants next. More may follow at once.
     open func blockBatchDone() {}
+
+    /// Nothing more can be done now, or a while has passed since the first batch: the moment to interrupt the guest. Comes
+    /// after every series of `blockBatchDone`.
+    open func blockBatchesDone() {}
 }
 
 /// A stream of requests to a disk, worked off on one loop. Everything here is called on that loop's thread, except where

@@ -52,10 +52,18 @@ public protocol InterruptController: AnyObject, Sendable {
     func messages(_ vectorCount: Int) throws(SystemError) -> any MessageInterrupts
 }
 
-/// Turns guest writes to an address into signals of an event without leaving the kernel (ioeventfd).
+/// Where a guest rings a doorbell.
+public enum DoorbellPlace: Hashable, Sendable, BitwiseCopyable {
+    /// Writes of any width at this guest-physical address.
+    case memory(UInt64)
+    /// Writes of 16 bits to this port.
+    case port(UInt16)
+}
+
+/// Turns guest writes to a place into signals of an event without leaving the kernel (ioeventfd).
 public protocol DoorbellBinder: AnyObject, Sendable {
-    /// Writes of any width at `address` signal `event` from now on; the device is not called for them.
-    func bind(_ event: EventFD, at address: UInt64) throws(SystemError)
+    /// Writes at `place` signal `event` from now on; the device is not called for them.
+    func bind(_ event: EventFD, at place: DoorbellPlace) throws(SystemError)
     /// Undoes `bind` with the same arguments.
-    func unbind(_ event: EventFD, at address: UInt64)
+    func unbind(_ event: EventFD, at place: DoorbellPlace)
 }

@@ -73,6 +73,11 @@ open class VirtioQueue: EventHandler, @unchecked Sendable {
     /// Shows what was pushed to the driver, and interrupts it if it wants that.
     public final func publish() {
         ring.publish()
+        notify()
+    }
+
+    /// Interrupts the driver if it wants that for what was published since it was last asked.
+    public final func notify() {
         if ring.shouldNotify() { interrupt() }
     }
 

@@ -209,6 +209,7 @@ public final class MemoryBlockQueue: BlockQueue {
             }
             if delivered > 0 { client?._withUnsafeGuaranteedRef { $0.blockBatchDone() } }
         }
+        client?._withUnsafeGuaranteedRef { $0.blockBatchesDone() }
         isCommitting = false
     }
 

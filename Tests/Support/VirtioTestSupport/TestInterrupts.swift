@@ -31,9 +31,11 @@ public final class TestLine: InterruptLine {
 
 /// Remembers which doorbell is bound where.
 public final class TestBinder: DoorbellBinder {
-    private let bound = Mutex<[UInt64: EventFD]>([:])
+    private let bound = Mutex<[DoorbellPlace: EventFD]>([:])
     public init() {}
-    public func bind(_ event: EventFD, at address: UInt64) { bound.withLock { $0[address] = event } }
-    public func unbind(_ event: EventFD, at address: UInt64) { _ = bound.withLock { $0.removeValue(forKey: address) } }
-    public var addresses: [UInt64] { bound.withLock { $0.keys.sorted() } }
+    public func bind(_ event: EventFD, at place: DoorbellPlace) { bound.withLock { $0[place] = event } }
+    public func unbind(_ event: EventFD, at place: DoorbellPlace) {
+        _ = bound.withLock { $0.removeValue(forKey: place) }
+    }
+    public var places: Set<DoorbellPlace> { bound.withLock { Set($0.keys) } }
 }

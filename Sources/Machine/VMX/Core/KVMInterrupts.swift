@@ -103,11 +103,20 @@ final class KVMDoorbells: DoorbellBinder {
 
     init(_ machine: VirtualMachine) { self.machine = machine }
 
-    func bind(_ event: EventFD, at address: UInt64) throws(SystemError) {
-        do { try machine.attachDoorbell(Doorbell(address), event) } catch {
+    func bind(_ event: EventFD, at place: DoorbellPlace) throws(SystemError) {
+        do { try machine.attachDoorbell(Doorbell(place), event) } catch {
             throw SystemError(number: 17, operation: "bind a doorbell: \(error)")
         }
     }
 
-    func unbind(_ event: EventFD, at address: UInt64) { try? machine.detachDoorbell(Doorbell(address), event) }
+    func unbind(_ event: EventFD, at place: DoorbellPlace) { try? machine.detachDoorbell(Doorbell(place), event) }
+}
+
+extension Doorbell {
+    fileprivate init(_ place: DoorbellPlace) {
+        switch place {
+        case .memory(let address): self.init(address)
+        case .port(let port): self.init(UInt64(port), width: .word, space: .port)
+        }
+    }
 }

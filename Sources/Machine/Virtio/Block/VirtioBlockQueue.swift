@@ -37,6 +37,7 @@ import Synchronization
             unsafe queue._withUnsafeGuaranteedRef { $0.requestDone(Int(tag), status) }
         }
         override func blockBatchDone() { unsafe queue._withUnsafeGuaranteedRef { $0.batchDone() } }
+        override func blockBatchesDone() { unsafe queue._withUnsafeGuaranteedRef { $0.notify() } }
     }
 
     /// What the device's queues share.
@@ -224,7 +225,7 @@ import Synchronization
 
     private func batchDone() {
         unsafe state.pointee.needsPublish = false
-        publish()
+        ring.publish()
         // What is taken now is committed together with whatever else the completions led to.
         guard isRunning else { return }
         if unsafe state.pointee.isProcessing {

@@ -6,11 +6,23 @@ import Synchronization
 final class Doorbells: Sendable {
     private struct State {
         /// Where the first doorbell is; nil while the BAR answers nowhere.
-        var base: UInt64?
-        /// Where each queue's doorbell is bound.
-        var bound: [UInt64?]
+        var memory: UInt64?
+        var ports: UInt64?
+        /// Where each queue's doorbells are bound.
+        var bound: [[DoorbellPlace]]
         /// Which queues want theirs bound.
         var wanted: [Bool]
+
+        /// Where the queue's doorbells are now.
+        func places(_ index: Int) -> [DoorbellPlace] {
+            guard wanted[index] else { return [] }
+            var places: [DoorbellPlace] = []
+            if let memory { places.append(.memory(memory + UInt64(index) * VirtioPCILayout.notifyMultiplier)) }
+            if let ports, let port = UInt16(exactly: ports + UInt64(index) * VirtioPCILayout.portMultiplier) {
+                places.append(.port(port))
+            }
+            return places
+        }
     }
 
     private let queues: [VirtioQueue]
@@ -25,7 +37,7 @@ final class Doorbells: Sendable {
         self.binder = binder
         state = Mutex(
             State(
-                bound: Array(repeating: nil, count: queues.count), wanted: Array(repeating: false, count: queues.count))
+                bound: Array(repeating: [], count: queues.count), wanted: Array(repeating: false, count: queues.count))
         )
     }
 
@@ -52,20 +64,30 @@ final class Doorbells: Sendable {
         for index in queues.indices { unbind(index) }
     }
 
-    func move(to base: UInt64?) {
+    /// The doorbells in memory are there now.
+    func move(memory base: UInt64?) {
         state.withLock { state in
-            state.base = base
+            state.memory = base
+            for index in queues.indices { update(index, &state) }
+        }
+    }
+
+    /// The doorbells that are ports are there now.
+    func move(ports base: UInt64?) {
+        state.withLock { state in
+            state.ports = base
             for index in queues.indices { update(index, &state) }
         }
     }
 
     private func update(_ index: Int, _ state: inout State) {
         guard let binder else { return }
-        let place = state.wanted[index] ? state.base.map { $0 + UInt64(index) * VirtioPCILayout.notifyMultiplier } : nil
-        if state.bound[index] == place { return }
-        if let before = state.bound[index] { binder.unbind(queues[index].doorbell, at: before) }
-        state.bound[index] = nil
+        let places = state.places(index)
+        let doorbell = queues[index].doorbell
+        for place in state.bound[index] where !places.contains(place) { binder.unbind(doorbell, at: place) }
         // A doorbell that cannot be bound still works: the write comes to the function, which rings it.
-        if let place, (try? binder.bind(queues[index].doorbell, at: place)) != nil { state.bound[index] = place }
+        state.bound[index] = places.filter { place in
+            state.bound[index].contains(place) || (try? binder.bind(doorbell, at: place)) != nil
+        }
     }
 }

@@ -46,12 +46,14 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
                 offered: device.features, sizesMax: device.queues.map(\.ring.sizeMax),
                 vectorCount: interrupts?.vectorCount ?? 0))
         doorbells = Doorbells(device.queues, binder)
-        let (space, access) = VirtioPCILayout.space(device.type)
+        let portCount = VirtioPCILayout.portCount(device.queues.count)
+        let (space, access) = VirtioPCILayout.space(device.type, portCount: portCount)
         accessOffset = access
-        let registerBar = PCIBar(
-            index: VirtioPCILayout.bar, kind: .memory64(prefetchable: true), count: VirtioPCILayout.barSize)
-        super.init(
-            space: space, bars: [registerBar], interrupts: interrupts, msixBar: VirtioPCILayout.msixBar)
+        var bars = [
+            PCIBar(index: VirtioPCILayout.bar, kind: .memory64(prefetchable: true), count: VirtioPCILayout.barSize)
+        ]
+        if let portCount { bars.append(PCIBar(index: VirtioPCILayout.portBar, kind: .port, count: portCount)) }
+        super.init(space: space, bars: bars, interrupts: interrupts, msixBar: VirtioPCILayout.msixBar)
         device.function = self
         routeInterrupts()
     }
@@ -59,6 +61,8 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
     // MARK: Registers
 
     public override func readBar(_ bar: Int, offset: UInt64, width: Int) -> UInt64 {
+        // Doorbells are write-only; QEMU reads zero.
+        if bar == VirtioPCILayout.portBar { return 0 }
         guard bar == VirtioPCILayout.bar else { return allOnes(width: width) }
         let register = offset % VirtioPCILayout.regionSize
         switch offset - register {
@@ -68,13 +72,15 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
             return UInt64(takeInterruptStatus())
         case VirtioPCILayout.device:
             return device.readConfiguration(Int(register), width: width)
-        // Doorbells are write-only; QEMU reads zero.
         case VirtioPCILayout.notify: return 0
         default: return allOnes(width: width)
         }
     }
 
     public override func writeBar(_ bar: Int, offset: UInt64, width: Int, value: UInt64) {
+        if bar == VirtioPCILayout.portBar {
+            return doorbells.ring(Int(offset / VirtioPCILayout.portMultiplier))
+        }
         guard bar == VirtioPCILayout.bar else { return }
         let register = offset % VirtioPCILayout.regionSize
         switch offset - register {
@@ -206,7 +212,11 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
     }
 
     public override func barMoved(_ bar: Int, to address: UInt64?) {
-        if bar == VirtioPCILayout.bar { doorbells.move(to: address.map { $0 + VirtioPCILayout.notify }) }
+        switch bar {
+        case VirtioPCILayout.bar: doorbells.move(memory: address.map { $0 + VirtioPCILayout.notify })
+        case VirtioPCILayout.portBar: doorbells.move(ports: address)
+        default: break
+        }
     }
 
     // MARK: Interrupts

@@ -2,6 +2,10 @@ import DeviceModel
 
 /// Where a virtio function's registers are (virtio 1.2, section 4.1.4), laid out as QEMU does: everything in BAR 4, a
 /// page for each structure so that doorbells can be mapped apart, and MSI-X in BAR 1.
+///
+/// The doorbells are in BAR 0 once more, as ports, and first in the list, which is the order of preference (4.1.4). A
+/// processor says by itself what was written to which port, but for a write to memory KVM has to read and decode the
+/// guest's instruction (always on AMD's). Drivers that know no ports for doorbells take the others.
 enum VirtioPCILayout {
     static let bar = 4
     static let barSize: UInt64 = 0x4000
@@ -16,6 +20,20 @@ enum VirtioPCILayout {
     static let notifyMultiplier: UInt64 = 4
     /// How many doorbells fit.
     static let queuesMax = Int(regionSize / notifyMultiplier)
+
+    static let portBar = 0
+    /// Distance between doorbells that are ports.
+    static let portMultiplier: UInt64 = 2
+    /// Devices with more queues have no ports: there are only 65 536, for all devices.
+    static let portQueuesMax = 64
+
+    /// The ports of so many queues: how many, as a BAR can have them; nil if too many.
+    static func portCount(_ queues: Int) -> UInt64? {
+        if queues > portQueuesMax { return nil }
+        var count: UInt64 = 16
+        while count < UInt64(queues) * portMultiplier { count *= 2 }
+        return count
+    }
 
     static let vendor: UInt16 = 0x1af4
     /// Added to the type gives the PCI device number.
@@ -36,7 +54,7 @@ enum VirtioPCILayout {
     /// The configuration space with its virtio capabilities.
     ///
     /// - Returns: also where the configuration access capability is.
-    static func space(_ type: VirtioDeviceType) -> (space: PCIConfigurationSpace, access: Int) {
+    static func space(_ type: VirtioDeviceType, portCount: UInt64?) -> (space: PCIConfigurationSpace, access: Int) {
         var space = PCIConfigurationSpace(
             vendor: vendor, device: deviceBase &+ type.rawValue, revision: 1, classCode: type.classCode,
             subsystemVendor: vendor, subsystem: subsystem)
@@ -44,6 +62,10 @@ enum VirtioPCILayout {
         add(StructureType.common, common, to: &space)
         add(StructureType.interruptStatus, interruptStatus, to: &space)
         add(StructureType.device, device, to: &space)
+        if let portCount {
+            let multiplier = words([UInt32(portMultiplier)])
+            add(StructureType.notify, 0, portCount, bar: portBar, to: &space, extra: multiplier)
+        }
         add(StructureType.notify, notify, to: &space, extra: words([UInt32(notifyMultiplier)]))
         let (body, writable) = configurationAccess
         let access = space.addCapability(vendorCapability, body, writable: writable)
@@ -51,10 +73,11 @@ enum VirtioPCILayout {
     }
 
     private static func add(
-        _ type: UInt8, _ offset: UInt64, to space: inout PCIConfigurationSpace, extra: [UInt8] = []
+        _ type: UInt8, _ offset: UInt64, _ count: UInt64 = regionSize, bar: Int = bar,
+        to space: inout PCIConfigurationSpace, extra: [UInt8] = []
     ) {
         let length = UInt8(16 + extra.count)
-        let place = words([UInt32(truncatingIfNeeded: offset), UInt32(regionSize)])
+        let place = words([UInt32(truncatingIfNeeded: offset), UInt32(truncatingIfNeeded: count)])
         _ = space.addCapability(vendorCapability, [length, type, UInt8(bar), 0, 0, 0] + place + extra)
     }
 
