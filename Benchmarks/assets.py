@@ -10,18 +10,12 @@ from Lab import paths
 from Lab.images import bench, mini
 from Lab.images.initramfs import Archive
 from Lab.images.workshop import need
+from Lab.toolchain import tool
 
 HERE = Path(__file__).resolve().parent
 OUTPUT = paths.BUILD / "bench"
 DATA = OUTPUT / "data.img"
 DISK_MIB = 160
-
-
-def compiler(name: str) -> str:
-    """A tool of the Swift toolchain's, which has a C compiler and a linker of its own."""
-    swift = shutil.which("swift")
-    beside = Path(swift).resolve().parent / name if swift else Path(name)
-    return str(beside) if beside.exists() else name
 
 
 def build() -> list[Path]:
@@ -37,10 +31,10 @@ def build() -> list[Path]:
     (tree / "wafer").chmod(0o755)
     for script in (HERE / "host").glob("*.py"):
         shutil.copyfile(script, tree / script.name)
-    clang = compiler("clang")
+    clang = tool("clang")
     _run(clang, "-O2", "-static", "-Wall", "-Wextra", "-o", tree / "pingpong", HERE / "guest/pingpong.c")
     _run(clang, "-c", "-o", OUTPUT / "exits.o", HERE / "guest/exits.S")
-    _run(compiler("ld.lld"), "--image-base=0x100000", "-e", "start", "-o", tree / "exits.elf", OUTPUT / "exits.o")
+    _run(tool("ld.lld"), "--image-base=0x100000", "-e", "start", "-o", tree / "exits.elf", OUTPUT / "exits.o")
     extra = Archive()
     extra.file("bench/pingpong", (tree / "pingpong").read_bytes(), 0o755)
     extra.file("bench/measure", (HERE / "guest/measure").read_bytes(), 0o755)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable
 
-from . import acceleration, channel, initramfs, kernel, paths
+from . import acceleration, channel, hold, initramfs, kernel, paths
 from .channel import Connection, Disconnected
 from .process import Process, Result
 from .progress import step
@@ -194,6 +194,7 @@ class Host(Guest):
         # What it boots from, if its machine boots the image.
         self.medium: Medium | None = None
         self.qemu: subprocess.Popen | None = None
+        self._is_emulated = False
         self.started = 0.0
 
     # Starting
@@ -222,7 +223,9 @@ class Host(Guest):
         disks = [self._disk(disk) for disk in self.flavour.disks + self.machine.disks]
         hardware = replace(self.machine, disks=disks)
         start = self._flash() if self.machine.boot else self._kernel(linux)
-        command = arguments(hardware, acceleration.choose(linux), start, self.directory, self._sockets)
+        accelerator = acceleration.choose(linux)
+        self._is_emulated = accelerator == "tcg"
+        command = arguments(hardware, accelerator, start, self.directory, self._sockets)
         (self.directory / "command").write_text("\n".join(command) + "\n")
         self.started = time.monotonic()
         with (self.directory / "qemu.log").open("wb") as log:
@@ -267,6 +270,10 @@ class Host(Guest):
         deadline = time.monotonic() + timeout
         port = self.connect_port(timeout)
         self.connection = Connection(port, deadline - time.monotonic(), alive=lambda: self.is_running)
+        if self._is_emulated:
+            self.put(hold.get(), hold.PLACE, 0o755)
+            self.start_detached([hold.PLACE])
+            self.remove(hold.PLACE)
 
     def _last_words(self) -> str:
         """What QEMU complained of, and the end of what the host said."""

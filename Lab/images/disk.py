@@ -21,7 +21,8 @@ FEATURES = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
 
 
 def make_file(path: Path, size: int) -> None:
-    """An empty sparse file of exactly `size` bytes."""
+    """An empty sparse file of exactly `size` bytes. One that stands there is not written to: it may have other names."""
+    path.unlink(missing_ok=True)
     with path.open("wb") as file:
         file.truncate(size)
 
