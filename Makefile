@@ -4,8 +4,8 @@ PYTHON ?= /usr/bin/python3
 SOURCES := Package.swift $(shell find Sources -type f)
 # Tools that the lab runs, and the Debian packages they are in.
 PACKAGES := qemu-system-x86 qemu-utils kmod zstd cpio e2fsprogs python3-pytest dpkg
-# The one library that the binary is linked with.
-PACKAGES += libsodium-dev
+# Libraries that the binary is linked with.
+PACKAGES += libsodium-dev libncurses-dev
 # Tools that unit tests check us against; without them those tests say that they skip.
 PACKAGES += acpica-tools dmidecode
 

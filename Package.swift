@@ -73,7 +73,7 @@ let package = Package(
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
         target("Storage", "BlockStore", ["Linux"]),
-        target("Storage", "FAT", ["Bytes"]),
+        target("Storage", "FAT", ["BlockStore", "Bytes", "Linux"]),
 
         // Host: what a host is, its agents, and how they talk.
         target("Host", "HostModel", ["Addresses"]),
@@ -82,7 +82,10 @@ let package = Package(
         target("Host", "HostService", ["HostLink", "HostModel", "Linux", "Messages"]),
         target(
             "Host", "HostDaemon",
-            ["HostLink", "HostModel", "HostService", "Linux", "Messages", "Signatures", "VMXConfig", "VMXControl"]),
+            [
+                "ConfigService", "HostLink", "HostModel", "HostService", "Linux", "Messages", "NetworkService",
+                "Signatures", "VMXConfig", "VMXControl",
+            ]),
         target("Host", "Terminal"),
         .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
         target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
@@ -108,11 +111,20 @@ let package = Package(
                 "Resolver", "VSwitch",
             ]),
 
+        target("Host", "ConfigService", ["HostLink", "Messages"]),
+        target(
+            "Host", "ConfigAgent",
+            [
+                "BlockStore", "Boot", "BootBanks", "BootMedium", "ConfigService", "HostLink", "HostModel", "Linux",
+                "Signatures", "StateArea",
+            ]),
+        target("Host", "BootBanks", ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures"]),
         // Products: pick the process by name, nothing more.
         .executableTarget(
             name: "wafer",
             dependencies: [
-                "Boot", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent", "VMX", "VMXControl",
+                "Boot", "ConfigAgent", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent", "VMX",
+                "VMXControl",
             ], path: "Sources/Products/wafer", swiftSettings: strict),
         .executableTarget(
             name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
@@ -121,6 +133,15 @@ let package = Package(
 )
 
 package.targets += [
+    tests(
+        "ConfigAgent",
+        [
+            "BootBanks", "ConfigService", "HostLink", "HostModel", "Linux", "Messages", "SimulatedDisk",
+            "StateArea", "TestFiles", "wafer",
+        ]),
+    tests(
+        "BootBanks",
+        ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures", "SimulatedDisk", "TestFiles"]),
     tests("ACPI"),
     tests("SMBIOS", ["Bytes"]),
     tests("GuestBoot", ["Bytes", "GuestMemory"]),
@@ -132,7 +153,8 @@ package.targets += [
     tests(
         "HostDaemon",
         [
-            "HostLink", "HostModel", "HostService", "Linux", "Signatures", "StandInMachine", "TestFiles",
+            "ConfigService", "HostLink", "HostModel", "HostService", "Linux", "Messages", "Signatures",
+            "StandInMachine", "TestFiles",
         ]),
     .executableTarget(
         name: "StandInMachine", dependencies: ["Linux", "Messages", "VMXConfig", "VMXControl"],
@@ -175,7 +197,7 @@ package.targets += [
             "VirtioTestSupport",
         ]),
     tests("BootMedium", ["Signatures"]),
-    tests("FAT", ["Linux", "TestFiles"]),
+    tests("FAT", ["Linux", "SimulatedDisk", "TestFiles"]),
     tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
     tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
     tests("VMXConfig", ["Bytes", "CLinux", "Linux", "TestFiles"]),
@@ -195,9 +217,9 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "BlockTestSupport", "DeviceModel", "GuestBoot", "GuestMemory", "Linux", "NetEngine", "Virtio",
-            "VirtioTestSupport", "VMDK",
-            "VMXConfig",
+            "BlockTestSupport", "BootMedium", "DeviceModel", "FAT", "GuestBoot", "GuestMemory", "HostModel",
+            "HostService", "Linux", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Virtio",
+            "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",

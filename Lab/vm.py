@@ -27,7 +27,6 @@ class Console:
         self._changed = threading.Condition()
         self._text = ""
         self._ended = False
-        # Where the next `expect` begins to look.
         self._position = 0
         threading.Thread(target=self._read, name="console", daemon=True).start()
 
@@ -47,6 +46,11 @@ class Console:
     def text(self) -> str:
         with self._changed:
             return self._text
+
+    @property
+    def position(self) -> int:
+        """Where in the text the next `expect` begins to look."""
+        return self._position
 
     def expect(self, pattern: str, timeout: float = 60) -> re.Match:
         """Waits until the pattern comes after what was matched before."""

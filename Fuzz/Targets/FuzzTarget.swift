@@ -16,7 +16,13 @@ public struct FuzzTarget: Sendable {
 
     /// Every target. A new one adds its line here.
     public static let all: [FuzzTarget] = [
+        FuzzTarget("BootEnvironment", fuzzBootEnvironment),
+        FuzzTarget("FATReader", fuzzFATReader),
         FuzzTarget("GuestBoot", fuzzGuestBoot),
+        FuzzTarget("SettingsText", fuzzSettingsText),
+        FuzzTarget("StateArea", fuzzStateArea),
+        FuzzTarget("UpdateBundle", fuzzUpdateBundle),
+        FuzzTarget("HostCalls", fuzzHostCalls),
         FuzzTarget("VMDKDescriptor", fuzzVMDKDescriptor),
         FuzzTarget("VMXConfig", fuzzVMXConfig),
         FuzzTarget("VirtQueue", fuzzVirtQueue),

@@ -28,6 +28,23 @@ struct AddressSpaceTests {
         #expect(view.read(0x3fa, width: 4) == 0xffff_ffff)
     }
 
+    @Test("a view keeps an unmapped device until it is refreshed")
+    func letsGo() throws {
+        let space = AddressSpace.memory()
+        let view = BusView(space)
+        weak var device: ProbeDevice?
+        do {
+            let made = ProbeDevice()
+            device = made
+            try space.map(made, at: 0x1000, count: 8)
+            #expect(view.read(0x1004, width: 1) == 4)
+            space.unmap(at: 0x1000)
+        }
+        #expect(device != nil, "an access that is under way must find it")
+        view.refresh()
+        #expect(device == nil)
+    }
+
     @Test(
         "ranges may touch but not overlap, and must fit the space",
         arguments: [

@@ -59,7 +59,7 @@ final class DaemonRig: @unchecked Sendable {
         let path = "\(directory)/settings"
         if !fileExists(path) { try FileSystem.write(SettingsText.encode(settings), to: path) }
         let source = try FileSettings(path)
-        let agent = try HostDaemon(environment, settings: source, on: loop)
+        let agent = try HostDaemon(environment, settings: source, alarms: try Alarms(on: loop), on: loop)
         self.loop = loop
         self.agent = agent
         agent.keeper.journal.log = { _ in }

@@ -76,6 +76,35 @@ struct ServiceTests {
         }
     }
 
+    @Test("on a loop, answers and refusals come later, events unasked, and the end of the service is told once")
+    func session() throws {
+        try withService { path in
+            let loop = try EventLoop(name: "asker")
+            let session = try ServiceSession(path, on: loop)
+            var told: [String] = []
+            session.event = { kind, payload in told.append("event \(kind) \(payload)") }
+            session.closed = { told.append("closed") }
+            func tell(_ result: Result<UInt32, ServiceError>) {
+                switch result {
+                case .success(let number): told.append("\(number)")
+                case .failure(let error): told.append("\(error)")
+                }
+            }
+            session.ask(Double(4), tell)
+            session.ask(Double(3), tell)
+            session.ask(Unknown()) { _ in
+                session.close()
+                session.ask(Double(2), tell)
+                loop.stop()
+            }
+            loop.run()
+            #expect(
+                told == [
+                    "event 5 [4, 0, 0, 0]", "8", "3 is odd", "the service ended before it answered",
+                ])
+        }
+    }
+
     @Test("the kernel says who asks")
     func credentials() throws {
         let path = "/tmp/wafer-peer-\(processIdentifier()).sock"

@@ -5,14 +5,18 @@ import Testing
 @Suite("Keys from bytes")
 struct KeyDecoderTests {
     static let sequences: [(String, Key)] = [
-        ("a", .character("a")), ("\r", .enter), ("\n", .enter), ("\t", .tab), ("\u{7f}", .backspace), ("\u{8}", .backspace),
-        ("\u{c}", .control("L")), ("ü", .character("ü")), ("€", .character("€")), ("\u{1f600}", .character("\u{1f600}")),
+        ("a", .character("a")), ("\r", .enter), ("\n", .enter), ("\t", .tab), ("\u{7f}", .backspace),
+        ("\u{8}", .backspace),
+        ("\u{c}", .control("L")), ("ü", .character("ü")), ("€", .character("€")),
+        ("\u{1f600}", .character("\u{1f600}")),
         ("\u{1b}[A", .up), ("\u{1b}OB", .down), ("\u{1b}[1;5C", .right), ("\u{1b}[Z", .backTab),
         ("\u{1b}[H", .home), ("\u{1b}[1~", .home), ("\u{1b}[7~", .home), ("\u{1b}OF", .end), ("\u{1b}[4~", .end),
         ("\u{1b}[5~", .pageUp), ("\u{1b}[6~", .pageDown), ("\u{1b}[2~", .insert), ("\u{1b}[3~", .delete),
         // F1 to F5 of the Linux console, of xterm and VT220, of rxvt and PuTTY.
-        ("\u{1b}[[A", .function(1)), ("\u{1b}[[E", .function(5)), ("\u{1b}OP", .function(1)), ("\u{1b}OQ", .function(2)),
-        ("\u{1b}[12~", .function(2)), ("\u{1b}[14~", .function(4)), ("\u{1b}[15~", .function(5)), ("\u{1b}[1;2Q", .function(2)),
+        ("\u{1b}[[A", .function(1)), ("\u{1b}[[E", .function(5)), ("\u{1b}OP", .function(1)),
+        ("\u{1b}OQ", .function(2)),
+        ("\u{1b}[12~", .function(2)), ("\u{1b}[14~", .function(4)), ("\u{1b}[15~", .function(5)),
+        ("\u{1b}[1;2Q", .function(2)),
         ("\u{1b}[17~", .function(6)), ("\u{1b}[21~", .function(10)), ("\u{1b}[23~", .function(11)),
         ("\u{1b}[24~", .function(12)), ("\u{1b}[24;2~", .function(12)), ("\u{1b}[34~", .function(20)),
         // Consoles of servers that have no function keys.

@@ -6,7 +6,9 @@ extension NetworkConfiguration {
     public mutating func links() throws(SystemError) -> [NetworkLink] {
         let request = linkRequest(RTM_GETLINK, flags: NLM_F_DUMP)
         let messages = try netlink.dump(request, "list network links")
-        return messages.compactMap { Int($0.type) == RTM_NEWLINK ? NetworkLink($0) : nil }.sorted { $0.index < $1.index }
+        return messages.compactMap { Int($0.type) == RTM_NEWLINK ? NetworkLink($0) : nil }.sorted {
+            $0.index < $1.index
+        }
     }
 
     /// Makes a bridge that keeps VLANs apart and puts new ports into none. As

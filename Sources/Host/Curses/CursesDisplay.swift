@@ -99,7 +99,8 @@ public import Terminal
         }
     }
 
-    private static let letters = Array("AAAAAAACEEEEIIIIDNOOOOOxOUUUUYPsaaaaaaaceeeeiiiidnooooo/ouuuuypy".unicodeScalars)
+    private static let letters = Array(
+        "AAAAAAACEEEEIIIIDNOOOOOxOUUUUYPsaaaaaaaceeeeiiiidnooooo/ouuuuypy".unicodeScalars)
 }
 
 /// A terminal that cannot be used.

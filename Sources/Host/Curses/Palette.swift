@@ -75,7 +75,8 @@ struct Palette {
             for tone in Tone.allCases {
                 let (red, green, blue) = tone.rgb
                 init_color(
-                    tone.rawValue, Int16(Int(red) * 1000 / 255), Int16(Int(green) * 1000 / 255), Int16(Int(blue) * 1000 / 255))
+                    tone.rawValue, Int16(Int(red) * 1000 / 255), Int16(Int(green) * 1000 / 255),
+                    Int16(Int(blue) * 1000 / 255))
             }
         }
         for style in Style.allCases {

@@ -2,7 +2,8 @@ import Synchronization
 
 /// One thread's own copy of an address space, for looking up without locks, allocation or reference counting.
 ///
-/// Not thread-safe: every vCPU thread has its own. It keeps the devices in it alive until it is renewed.
+/// Not thread-safe: every vCPU thread has its own. It keeps the devices in it alive until it is renewed: at the next
+/// access after a change, or by `refresh`.
 @safe public final class BusView {
     @safe struct Slot {
         var start: UInt64
@@ -49,6 +50,11 @@ import Synchronization
                 region: slot.pointee.region, offset: address &- slot.pointee.start, width: width, value: value)
         }
         return true
+    }
+
+    /// Lets go of devices that are not mapped any more, without waiting for an access.
+    public func refresh() {
+        if space.generation.load(ordering: .acquiring) != generation { renew() }
     }
 
     /// The slot that holds `width` bytes at `address`.

@@ -231,7 +231,8 @@ public struct DHCPClient: Sendable {
 
     /// RFC 3442 wants its routes to be asked for before the routers.
     private static let parameters: [UInt8] = [
-        DHCPOptions.Code.subnetMask, .classlessRoutes, .routers, .nameServers, .hostName, .domainName, .mtu, .ntpServers,
+        DHCPOptions.Code.subnetMask, .classlessRoutes, .routers, .nameServers, .hostName, .domainName, .mtu,
+        .ntpServers,
         .domainSearch, .renewalTime, .rebindingTime,
     ].map(\.rawValue)
 }

@@ -71,7 +71,8 @@ public struct DHCPLease: Equatable, Sendable {
         mtu = options.short(.mtu).flatMap { $0 >= 576 ? $0 : nil }
     }
 
-    init(address: IPv4Address, prefix: UInt8, server: IPv4Address, seconds: UInt32?, renewal: UInt32, rebinding: UInt32) {
+    init(address: IPv4Address, prefix: UInt8, server: IPv4Address, seconds: UInt32?, renewal: UInt32, rebinding: UInt32)
+    {
         self.address = address
         self.prefix = prefix
         self.server = server

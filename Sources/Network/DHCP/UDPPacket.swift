@@ -58,7 +58,9 @@ public struct UDPPacket: Equatable, Sendable {
     }
 
     private func pseudoHeader(length: Int) -> [UInt8] {
-        source.bytes + destination.bytes + [0, 17, UInt8(truncatingIfNeeded: length >> 8), UInt8(truncatingIfNeeded: length)]
+        source.bytes + destination.bytes + [
+            0, 17, UInt8(truncatingIfNeeded: length >> 8), UInt8(truncatingIfNeeded: length),
+        ]
     }
 
     /// Reads a frame; nil if it is no whole UDP datagram over IPv4.

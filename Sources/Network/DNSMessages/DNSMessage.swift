@@ -87,7 +87,8 @@ public struct DNSAnswer: Equatable, Sendable {
             guard message.count - offset >= 2, offset >= 0 else { return nil }
             return UInt16(message[offset]) << 8 | UInt16(message[offset + 1])
         }
-        guard let received = big(0), let flags = big(2), let questions = big(4), let answers = big(6), message.count >= 12
+        guard let received = big(0), let flags = big(2), let questions = big(4), let answers = big(6),
+            message.count >= 12
         else { return nil }
         // QR set, opcode QUERY, one question.
         guard received == identifier, flags & 0xf800 == 0x8000, questions == 1 else { return nil }

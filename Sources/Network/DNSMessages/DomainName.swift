@@ -18,7 +18,9 @@ public struct DomainName: Hashable, Sendable, CustomStringConvertible {
     init?(labels: [String]) {
         guard !labels.isEmpty, labels.reduce(1, { $0 + $1.utf8.count + 1 }) <= Self.bytesMax else { return nil }
         for label in labels {
-            guard (1...Self.labelMax).contains(label.utf8.count), label.utf8.allSatisfy(Self.isAllowed) else { return nil }
+            guard (1...Self.labelMax).contains(label.utf8.count), label.utf8.allSatisfy(Self.isAllowed) else {
+                return nil
+            }
         }
         self.labels = labels
     }

@@ -49,7 +49,8 @@ struct SysfsDiscovery: AdapterDiscovery {
         // Of a virtio device, its PCI function's.
         for folder in [device, "\(device)/.."] {
             guard let vendor = try? FileSystem.text(of: "\(folder)/vendor"),
-                let number = try? FileSystem.text(of: "\(folder)/device"), vendor.hasPrefix("0x"), number.hasPrefix("0x"),
+                let number = try? FileSystem.text(of: "\(folder)/device"), vendor.hasPrefix("0x"),
+                number.hasPrefix("0x"),
                 fileExists("\(folder)/class")
             else { continue }
             return (driver, "\(vendor.dropFirst(2)):\(number.dropFirst(2))")

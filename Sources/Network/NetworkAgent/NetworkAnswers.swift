@@ -112,9 +112,12 @@ final class NetworkAnswers {
 
     /// Finds what a name stands for; `then` gets a sentence if nothing.
     private func find(
-        _ lookup: () throws(LookupError) -> Lookup, _ then: @escaping (Result<[DNSAnswer.Value], ServiceError.Refusal>) -> Void
+        _ lookup: () throws(LookupError) -> Lookup,
+        _ then: @escaping (Result<[DNSAnswer.Value], ServiceError.Refusal>) -> Void
     ) {
-        guard resolving.count < Self.workMax else { return then(.failure(.init(.busy, "too many names are being looked up"))) }
+        guard resolving.count < Self.workMax else {
+            return then(.failure(.init(.busy, "too many names are being looked up")))
+        }
         number += 1
         let number = number
         do {

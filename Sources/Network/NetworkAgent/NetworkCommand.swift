@@ -53,12 +53,14 @@ public enum NetworkCommand {
         for adapter in status.adapters {
             let link =
                 adapter.hasLink
-                ? adapter.speed > 0 ? "\(adapter.speed) Mbit/s\(adapter.isFullDuplex ? " full duplex" : "")" : "connected"
+                ? adapter.speed > 0
+                    ? "\(adapter.speed) Mbit/s\(adapter.isFullDuplex ? " full duplex" : "")" : "connected"
                 : "disconnected"
             let use =
                 adapter.virtualSwitch.isEmpty
                 ? "unused" : "\(adapter.virtualSwitch), \(adapter.isActive ? "active" : "standing by")"
-            lines.append("\(padded(adapter.name)) \(adapter.macAddress) \(adapter.bus) \(adapter.driver): \(link), \(use)")
+            lines.append(
+                "\(padded(adapter.name)) \(adapter.macAddress) \(adapter.bus) \(adapter.driver): \(link), \(use)")
         }
         for virtualSwitch in status.switches {
             let uplinks = virtualSwitch.uplinks.isEmpty ? "no uplinks" : virtualSwitch.uplinks.joined(separator: " ")

@@ -116,7 +116,8 @@ final class NetworkManager {
         present.adapters = adapters
         present.taps = actual.links.compactMap { link in LinkMark.portGroup(link.alias).map { (link.name, $0) } }
         let bridges = Dictionary(
-            effective.switches.map { ($0.name, LinkNames.bridge(of: $0.name)) }, uniquingKeysWith: { first, _ in first })
+            effective.switches.map { ($0.name, LinkNames.bridge(of: $0.name)) }, uniquingKeysWith: { first, _ in first }
+        )
         present.uplinks = actual.uplinks(of: bridges, adapters: Set(adapters.map(\.link)))
         for vmknic in effective.vmknics {
             present.vmknicAddresses[vmknic.name] = actual.link(vmknic.name)?.macAddress

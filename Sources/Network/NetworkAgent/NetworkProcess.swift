@@ -29,7 +29,9 @@ public enum NetworkProcess {
             var override: AddressOverride?
             if let word = AddressOverride.word(in: (try? FileSystem.text(of: "/proc/cmdline")) ?? "") {
                 override = AddressOverride(word)
-                if override == nil { log("wafer.net=\(word) is not ADDRESS/PREFIX[,GATEWAY], dhcp or none; it is ignored") }
+                if override == nil {
+                    log("wafer.net=\(word) is not ADDRESS/PREFIX[,GATEWAY], dhcp or none; it is ignored")
+                }
             }
             let agent = try NetworkAgent(
                 on: loop, source: DefaultSettings(), discovery: SysfsDiscovery(), directory: stateDirectory,

@@ -48,7 +48,9 @@ final class PortSockets {
             loop.unwatch(open.socket.raw)
             arpSocket = nil
         }
-        if messages, messageSocket == nil { messageSocket = open(.udp(port: DHCPMessage.clientPort), link) { [weak self] in self?.readMessages() } }
+        if messages, messageSocket == nil {
+            messageSocket = open(.udp(port: DHCPMessage.clientPort), link) { [weak self] in self?.readMessages() }
+        }
         if arp, arpSocket == nil { arpSocket = open(.arp, link) { [weak self] in self?.readARP() } }
     }
 

@@ -18,7 +18,9 @@ struct Trial: Equatable {
     static let secondsMax: UInt32 = 3600
     private static let header = "trial 1\n"
 
-    func secondsLeft(now: UInt64) -> UInt32 { UInt32(clamping: (max(deadline, now) - now + 999_999_999) / 1_000_000_000) }
+    func secondsLeft(now: UInt64) -> UInt32 {
+        UInt32(clamping: (max(deadline, now) - now + 999_999_999) / 1_000_000_000)
+    }
 
     var text: String { "\(Self.header)\(deadline)\n\(SettingsText.encode(before))" }
 

@@ -105,7 +105,9 @@ final class VMKernelPort {
         switch settings.ipv4 {
         case .disabled: break
         case .fixed:
-            if let address = settings.address { result.append(.ipv4(address, prefix: UInt8(clamping: settings.prefix))) }
+            if let address = settings.address {
+                result.append(.ipv4(address, prefix: UInt8(clamping: settings.prefix)))
+            }
         case .dhcp:
             if let lease {
                 result.append(.ipv4(lease.address, prefix: lease.prefix))

@@ -27,7 +27,8 @@ public final class ResolverRequest: EventHandler, @unchecked Sendable {
     ///   - port: where servers listen.
     ///   - completion: called once, on the loop's thread, not before this returns. Keep the request until then, or `cancel` it.
     public init(
-        _ lookup: Lookup, on loop: EventLoop, port: UInt16 = ResolverRequest.standardPort, _ completion: @escaping Completion
+        _ lookup: Lookup, on loop: EventLoop, port: UInt16 = ResolverRequest.standardPort,
+        _ completion: @escaping Completion
     ) throws(SystemError) {
         self.loop = loop
         self.lookup = lookup

@@ -73,7 +73,9 @@ public struct LinkDifference {
 
     private mutating func adjust(_ link: DesiredLink) {
         let now = present(link.name)
-        let master = now.flatMap { $0.master == 0 || gone.contains(actual.name($0.master) ?? "") ? nil : actual.name($0.master) }
+        let master = now.flatMap {
+            $0.master == 0 || gone.contains(actual.name($0.master) ?? "") ? nil : actual.name($0.master)
+        }
         let joins = link.master != nil && (master != link.master || fresh.contains(link.master ?? ""))
         let isHardware = link.kind == .foreign
         var isUp = now?.isUp ?? false

@@ -75,7 +75,8 @@ public struct NetworkPlan: Equatable, Sendable {
         guard !virtualSwitch.name.isEmpty else { return problems.append("a virtual switch has no name") }
         let mtu = min(max(virtualSwitch.mtu, 1280), 9000)
         if mtu != virtualSwitch.mtu {
-            problems.append("\(virtualSwitch.name): MTU \(virtualSwitch.mtu) is not between 1280 and 9000; \(mtu) is used")
+            problems.append(
+                "\(virtualSwitch.name): MTU \(virtualSwitch.mtu) is not between 1280 and 9000; \(mtu) is used")
         }
         let vlans = settings.portGroups.filter { $0.virtualSwitch == virtualSwitch.name }.map(\.vlan)
         let native = Self.native(vlans)
@@ -101,7 +102,9 @@ public struct NetworkPlan: Equatable, Sendable {
             }
             uplink = bond
         }
-        guard let first = chosen.first, let adapter = present.adapters.first(where: { $0.link == first }) else { return }
+        guard let first = chosen.first, let adapter = present.adapters.first(where: { $0.link == first }) else {
+            return
+        }
         uplink.master = bridge.name
         uplink.mtu = mtu
         uplink.macAddress = Self.stepAside(adapter.macAddress)
@@ -135,7 +138,8 @@ public struct NetworkPlan: Equatable, Sendable {
         var standby: [Adapter] = []
         var seen: Set<String> = []
         for (name, isActive) in virtualSwitch.activeUplinks.map({ ($0, true) })
-            + virtualSwitch.standbyUplinks.map({ ($0, false) }) where seen.insert(name).inserted {
+            + virtualSwitch.standbyUplinks.map({ ($0, false) }) where seen.insert(name).inserted
+        {
             if taken.contains(name) {
                 problems.append("\(virtualSwitch.name): \(name) is another switch's uplink")
             } else if let adapter = there.first(where: { $0.link == name }) {

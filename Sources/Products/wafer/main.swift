@@ -1,7 +1,8 @@
 import Boot
+import DCUI
 import HostDaemon
 import HostService
-import DCUI
+import ConfigAgent
 import Linux
 import Logging
 import NetworkAgent
@@ -21,6 +22,9 @@ let usage = """
       netd           the network agent: virtual switches, addresses, names
       net COMMAND    ask the network agent
       log [NAME]     show the host's logs
+      configd        keep the settings and boot banks
+      settings       look at and change the settings
+      update FILE    bring the host to another version
       vmx FILE.vmx   run a virtual machine
       vm COMMAND     control a virtual machine that runs
       --version      say which Wafer this is
@@ -46,6 +50,9 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
     case "net": return NetworkCommand.run(rest)
     case "logd": return LogProcess.run(rest)
     case "log": return LogCommand.run(rest)
+    case "configd": return ConfigProcess.run(rest)
+    case "settings": return SettingsCommand.run(rest)
+    case "update": return UpdateCommand.run(rest)
     case "vmx": return VMXProcess.run(rest)
     case "vm": return ControlCommand.run(rest)
     case "--version", "version":

@@ -174,3 +174,35 @@ private struct SplitMix {
         return value ^ value >> 31
     }
 }
+
+extension SimulatedDisk {
+    /// A partition of the disk. Its flush is the whole disk's, as it is with real ones.
+    public final class Partition: BlockStore {
+        private let disk: SimulatedDisk
+        private let start: UInt64
+        public let size: UInt64
+        public var blockSize: Int { disk.blockSize }
+        public let name: String
+
+        public init(_ disk: SimulatedDisk, start: UInt64, size: UInt64, name: String) {
+            self.disk = disk
+            self.start = start
+            self.size = size
+            self.name = name
+        }
+
+        public func read(_ count: Int, at offset: UInt64) throws(SystemError) -> [UInt8] {
+            try check(count, at: offset, "read")
+            return try disk.read(count, at: start + offset)
+        }
+
+        public func write(_ bytes: [UInt8], at offset: UInt64) throws(SystemError) {
+            try check(bytes.count, at: offset, "write")
+            try disk.write(bytes, at: start + offset)
+        }
+
+        public func flush() throws(SystemError) { try disk.flush() }
+
+        public func dropCache() {}
+    }
+}

@@ -37,9 +37,12 @@ extension ConsoleState {
 
     private func drawTooSmall(_ canvas: inout Canvas) {
         canvas.fill(canvas.area, .night)
-        let text = "Wafer's console needs \(Self.smallest.columns) columns and \(Self.smallest.rows) rows; this terminal has "
+        let text =
+            "Wafer's console needs \(Self.smallest.columns) columns and \(Self.smallest.rows) rows; this terminal has "
             + "\(size.columns) and \(size.rows). Make it larger and press Ctrl-L."
-        for (row, line) in DisplayText.wrapped(text, size.columns - 2).enumerated() { canvas.text(line, 1, row, .night) }
+        for (row, line) in DisplayText.wrapped(text, size.columns - 2).enumerated() {
+            canvas.text(line, 1, row, .night)
+        }
     }
 
     // MARK: What screens share

@@ -71,7 +71,8 @@ extension ConsoleState {
 
     func drawNetworkTest(_ test: NetworkTest, _ canvas: inout Canvas) {
         let hints: [KeyHint] = [.init("Esc", test.isDone ? "Close" : "Stop")]
-        let inside = drawDialog("Test Management Network", width: Self.dialogWidth, height: test.lines.count * 2, hints, &canvas)
+        let inside = drawDialog(
+            "Test Management Network", width: Self.dialogWidth, height: test.lines.count * 2, hints, &canvas)
         for (index, line) in test.lines.enumerated() {
             let y = inside.y + index * 2
             let verdict: (text: String, style: Style, detail: String)
@@ -105,7 +106,8 @@ extension ConsoleState {
         let inside = drawDialog(
             form.title, width: width, height: introduction.count + window.count + error.count, hints(of: form), &canvas)
         drawLines(introduction, inside, .dialogFaint, &canvas)
-        let label = form.fields.filter(\.isTextual).map { $0.label.unicodeScalars.count + ($0.needs == nil ? 0 : 4) }.max() ?? 0
+        let label =
+            form.fields.filter(\.isTextual).map { $0.label.unicodeScalars.count + ($0.needs == nil ? 0 : 4) }.max() ?? 0
         for (row, index) in window.enumerated() {
             drawField(form, index, label + 2, inside, inside.y + introduction.count + row, &canvas)
         }
@@ -117,7 +119,9 @@ extension ConsoleState {
     private func hints(of form: Form) -> [KeyHint] {
         var hints: [KeyHint] = []
         if form.fields.filter({ $0.kind != .note }).count > 1 { hints.append(.init("\u{2191}\u{2193}", "Move")) }
-        if form.fields.contains(where: { $0.kind == .check || $0.kind == .radio }) { hints.append(.init("Space", "Choose")) }
+        if form.fields.contains(where: { $0.kind == .check || $0.kind == .radio }) {
+            hints.append(.init("Space", "Choose"))
+        }
         if form.purpose == .adapters { hints.append(.init("D", "Details")) }
         let enter: String =
             switch form.purpose {

@@ -37,7 +37,8 @@ extension ConsoleState {
     private func title(of kind: Menu.Kind) -> String {
         switch kind {
         case .settings: "Host Settings"
-        case .network: draft.map { $0.edited != $0.original } ?? false ? "Management Network (changed)" : "Management Network"
+        case .network:
+            draft.map { $0.edited != $0.original } ?? false ? "Management Network (changed)" : "Management Network"
         case .troubleshooting: "Troubleshooting"
         case .logs: "System Logs"
         case .machine(let file): host.machines?.first { $0.file == file }?.name ?? "Virtual Machine"
@@ -113,7 +114,10 @@ extension ConsoleState {
             }
         }
         drawBar(
-            [.init("\u{2191}\u{2193}", "Select"), .init("Enter", "Open"), .init("F5", "Refresh"), .init("Esc", "Back")],
+            [
+                .init("\u{2191}\u{2193}", "Select"), .init("Enter", "Open"), .init("F5", "Refresh"),
+                .init("Esc", "Back"),
+            ],
             right: [], &canvas)
     }
 }

@@ -26,7 +26,9 @@ extension ConsoleState {
             drawBar([], right: [], &canvas)
             canvas.text(pager.notice, 2, size.rows - 1, .barKey, width: size.columns - 24)
         } else {
-            var hints: [KeyHint] = [.init("\u{2191}\u{2193} Space", "Scroll"), .init("/", "Search"), .init("n", "Next")]
+            var hints: [KeyHint] = [
+                .init("\u{2191}\u{2193} Space", "Scroll"), .init("/", "Search"), .init("n", "Next"),
+            ]
             if pager.log != nil { hints.append(.init("F5", "Refresh")) }
             drawBar(hints + [.init("q", "Back")], right: [], &canvas)
         }

@@ -43,7 +43,8 @@ final class DirectConsole: EventHandler, @unchecked Sendable {
         signals = try SignalEvents([.terminate, .interrupt, .hangUp, .windowChange], on: loop) { [weak self] signal in
             guard let self else { return }
             switch signal {
-            case .windowChange: if let size = self.line.size { self.handle(.resized(.init(columns: size.columns, rows: size.rows))) }
+            case .windowChange:
+                if let size = self.line.size { self.handle(.resized(.init(columns: size.columns, rows: size.rows))) }
             case .terminate, .hangUp: self.loop.stop()
             // Nobody ends the console from its keyboard.
             case .interrupt, .child: break
@@ -65,7 +66,11 @@ final class DirectConsole: EventHandler, @unchecked Sendable {
         // Hung up: whoever supervises starts the console again when the line is back.
         if bytes.isEmpty { return loop.stop() }
         for key in decoder.feed(bytes) { handle(.key(key)) }
-        if decoder.isWaiting { escapeTimer?.set(after: KeyDecoder.escapeMilliseconds * 1_000_000) } else { escapeTimer?.cancel() }
+        if decoder.isWaiting {
+            escapeTimer?.set(after: KeyDecoder.escapeMilliseconds * 1_000_000)
+        } else {
+            escapeTimer?.cancel()
+        }
     }
 
     private func tick() {

@@ -48,7 +48,8 @@ extension ConsoleState {
         case (.readLog(let name, _), .lines(let lines)): showLog(name, lines)
         case (.machineDetails, .lines(let lines)): push(.pager(Pager("Details", lines)))
         case (.machine(_, .shutDownGuest), .done):
-            showMessage("Shut Down Guest", "The power button was pressed. The machine goes off when its system has shut down.")
+            showMessage(
+                "Shut Down Guest", "The power button was pressed. The machine goes off when its system has shut down.")
         case (.machine, .done): break
         case (.restartNetwork, .done): showMessage("Management Network", "The management network has restarted.")
         case (.restartAgents, .done): showMessage("Management Agents", "The management agents have restarted.")
@@ -90,7 +91,8 @@ extension ConsoleState {
             showMessage("Management Network", "The changes have been applied.")
         case .managementEnabled(let isOn):
             showMessage("Management Network", "The management network is \(isOn ? "enabled" : "disabled") now.")
-        case .restoreManagementNetwork: showMessage("Restore Network", "The management network is that of a new host now.")
+        case .restoreManagementNetwork:
+            showMessage("Restore Network", "The management network is that of a new host now.")
         case .restoreSwitches: showMessage("Restore Network", "All virtual switches are those of a new host now.")
         }
     }

@@ -30,11 +30,13 @@ extension ConsoleState {
         switch action {
         case .restartNetwork:
             title = "Restart the management network?"
-            text = "Managers lose their connection for a moment. If the DHCP server gives another address, they have to use that one."
+            text =
+                "Managers lose their connection for a moment. If the DHCP server gives another address, they have to use that one."
             label = "Restart"
         case .disableNetwork:
             title = "Disable the management network?"
-            text = "This host cannot be reached over the network until you enable it here again. Virtual machines go on."
+            text =
+                "This host cannot be reached over the network until you enable it here again. Virtual machines go on."
             label = "Disable"
         case .enableNetwork:
             title = "Enable the management network?"
@@ -46,12 +48,14 @@ extension ConsoleState {
             label = "Restart"
         case .restoreManagement:
             title = "Restore the management network?"
-            text = "Adapters, VLAN, addresses, DNS and host name of the management network become those of a new host: the first adapter "
+            text =
+                "Adapters, VLAN, addresses, DNS and host name of the management network become those of a new host: the first adapter "
                 + "with a link, no VLAN, an address from DHCP."
             label = "Restore"
         case .restoreSwitches:
             title = "Restore all virtual switches?"
-            text = "Every switch, port group and address of this host becomes what a new host has. Virtual machines on other port groups "
+            text =
+                "Every switch, port group and address of this host becomes what a new host has. Virtual machines on other port groups "
                 + "lose their network."
             label = "Restore"
         case .factoryReset: return askFactoryReset()
@@ -91,7 +95,8 @@ extension ConsoleState {
     private mutating func askFactoryReset() {
         var question = Confirmation(
             title: "Forget every setting?",
-            text: "Password, network and the list of virtual machines are forgotten, and the host restarts as if it were new. Files of "
+            text:
+                "Password, network and the list of virtual machines are forgotten, and the host restarts as if it were new. Files of "
                 + "virtual machines stay on their disks. This cannot be undone.",
             choices: [.init(key: .function(11), label: "Reset and Restart", action: .factoryReset)])
         question.acknowledgement = runningAcknowledgement
@@ -113,12 +118,15 @@ extension ConsoleState {
             let names = running.prefix(3).map(\.name).joined(separator: ", ") + (running.count > 3 ? " and others" : "")
             text = "\(Wording.count(running.count, "virtual machine is", "virtual machines are")) on: \(names). "
             switch host.settings?.autostart.stopAction ?? .powerOff {
-            case .guestShutdown: text += "Their operating systems are asked to shut down; those that do not in time are cut off."
+            case .guestShutdown:
+                text += "Their operating systems are asked to shut down; those that do not in time are cut off."
             case .suspend: text += "They are suspended; those that cannot be are cut off."
             case .none, .powerOff: text += "They will be cut off. Shut them down first if they matter."
             }
         }
-        if host.machines == nil { text = "The host agent does not answer: whether virtual machines are on is not known." }
+        if host.machines == nil {
+            text = "The host agent does not answer: whether virtual machines are on is not known."
+        }
         var question = Confirmation(
             title: "Shut down or restart this host?", text: text,
             choices: [

@@ -33,7 +33,8 @@ extension ConsoleState {
                 KeyboardLayout.all.map { .init(.option($0.name), $0.title, .radio, isOn: $0.name == present) })
         case .idleTimeout:
             return Form(
-                purpose, "Console Idle Time", "Minutes without a key until this console logs out, up to 1440. 0 never does.",
+                purpose, "Console Idle Time",
+                "Minutes without a key until this console logs out, up to 1440. 0 never does.",
                 [.init(.number, "Minutes", text: "\(settings.console.idleTimeout / 60)", limit: 4)])
         case .networkTest: return testForm()
         case .networkRestore:
@@ -72,7 +73,8 @@ extension ConsoleState {
         let network = host.network
         let servers = network?.dnsServers ?? []
         return Form(
-            .networkTest, "Test Management Network", "Addresses to ping, and a name to ask the name servers for. Clear what is not wanted.",
+            .networkTest, "Test Management Network",
+            "Addresses to ping, and a name to ask the name servers for. Clear what is not wanted.",
             [
                 .init(.server(0), "Gateway", text: network?.gateway?.description ?? "", limit: 15),
                 .init(.server(1), "Name server 1", text: servers.first?.description ?? "", limit: 15),
@@ -108,19 +110,25 @@ extension ConsoleState {
                     .init(.mask, "Mask", text: presentMask(network), needs: .fixed, limit: 15),
                     .init(
                         .gateway, "Gateway",
-                        text: (isFixed ? network.gateway : host.network?.gateway)?.description ?? "", needs: .fixed, limit: 15),
+                        text: (isFixed ? network.gateway : host.network?.gateway)?.description ?? "", needs: .fixed,
+                        limit: 15),
                 ])
         case .ipv6:
             var fields: [Form.Field] = [
                 .init(.isOn, "IPv6", .check, isOn: network.ipv6),
-                .init(.automatic, "Addresses from router advertisements", .check, isOn: network.ipv6Automatic, needs: .isOn),
+                .init(
+                    .automatic, "Addresses from router advertisements", .check, isOn: network.ipv6Automatic,
+                    needs: .isOn),
             ]
             for index in 0..<3 {
                 let address = network.ipv6Addresses.dropFirst(index).first
                 fields.append(
-                    .init(.address6(index), "Address \(index + 1)", text: address?.description ?? "", needs: .isOn, limit: 49))
+                    .init(
+                        .address6(index), "Address \(index + 1)", text: address?.description ?? "", needs: .isOn,
+                        limit: 49))
             }
-            fields.append(.init(.gateway, "Gateway", text: network.ipv6Gateway?.description ?? "", needs: .isOn, limit: 45))
+            fields.append(
+                .init(.gateway, "Gateway", text: network.ipv6Gateway?.description ?? "", needs: .isOn, limit: 45))
             return Form(purpose, "IPv6", "Fixed addresses with their prefix length, such as fd00::5/64.", fields)
         case .dns:
             let servers = network.dnsAutomatic ? host.network?.dnsServers ?? [] : network.dnsServers
@@ -130,7 +138,9 @@ extension ConsoleState {
                     .init(.automatic, "Servers and suffixes from the DHCP server", .radio, isOn: network.dnsAutomatic),
                     .init(.fixed, "Fixed:", .radio, isOn: !network.dnsAutomatic),
                     .init(.server(0), "Server 1", text: servers.first?.description ?? "", needs: .fixed, limit: 15),
-                    .init(.server(1), "Server 2", text: servers.dropFirst().first?.description ?? "", needs: .fixed, limit: 15),
+                    .init(
+                        .server(1), "Server 2", text: servers.dropFirst().first?.description ?? "", needs: .fixed,
+                        limit: 15),
                     .init(.hostName, "Host name", text: network.hostName, limit: 253),
                 ])
         case .suffixes:
@@ -148,7 +158,8 @@ extension ConsoleState {
     }
 
     private func presentMask(_ network: ManagementNetwork) -> String {
-        let prefix = network.ipv4 == .fixed
+        let prefix =
+            network.ipv4 == .fixed
             ? Int(network.prefix) : host.network?.addresses.first { !$0.isIPv6 }?.prefix ?? 24
         return IPv4Address.mask(prefix: prefix).description
     }
@@ -166,7 +177,8 @@ extension ConsoleState {
         if fields.isEmpty { fields.append(.init(.note(1), "No adapter was found.", .note)) }
         return Form(
             .adapters, "Network Adapters",
-            "The first chosen adapter is preferred. None chosen: the first one that has a link. D shows an adapter's details.", fields)
+            "The first chosen adapter is preferred. None chosen: the first one that has a link. D shows an adapter's details.",
+            fields)
     }
 
     private static func adapterLine(_ adapter: AdapterObservation) -> String {

@@ -117,7 +117,8 @@ enum FormReader {
 
     static func address(_ form: Form, _ field: Form.Name) throws(FormProblem) -> IPv4Address {
         guard let address = address(form.text(field)) else {
-            throw FormProblem("\u{201c}\(form.text(field))\u{201d} is not an IPv4 address, such as 192.168.0.10.", field)
+            throw FormProblem(
+                "\u{201c}\(form.text(field))\u{201d} is not an IPv4 address, such as 192.168.0.10.", field)
         }
         return address
     }
@@ -219,7 +220,8 @@ enum FormReader {
 
     private static func hostName(_ text: String) throws(FormProblem) -> String {
         guard isName(text) else {
-            throw FormProblem("A host name has letters, digits and hyphens, and perhaps a domain after a dot.", .hostName)
+            throw FormProblem(
+                "A host name has letters, digits and hyphens, and perhaps a domain after a dot.", .hostName)
         }
         return text
     }

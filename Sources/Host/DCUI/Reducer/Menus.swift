@@ -38,7 +38,8 @@ extension ConsoleState {
                 .confirmation(
                     Confirmation(
                         title: "Apply the changes?",
-                        text: "The management network restarts with its new settings. Managers lose their connection for a moment, and "
+                        text:
+                            "The management network restarts with its new settings. Managers lose their connection for a moment, and "
                             + "for good if the address or the name they know is no longer this host's.",
                         choices: [
                             .init(key: .character("y"), label: "Apply", action: .applyNetwork),

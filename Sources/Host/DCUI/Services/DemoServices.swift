@@ -31,7 +31,9 @@ public final class DemoServices: ConsoleServices {
         case .login(let user, let password): return login(user, password, &host)
         case .changePassword(let old, let new):
             guard old == host.password else { return .failed("The present password is wrong.") }
-            guard new.unicodeScalars.count >= 8 else { return .failed("The new password is too short: it needs 8 characters at least.") }
+            guard new.unicodeScalars.count >= 8 else {
+                return .failed("The new password is too short: it needs 8 characters at least.")
+            }
             host.password = new
             host.settings.access.rootPassword = "set"
             return .done
@@ -52,7 +54,8 @@ public final class DemoServices: ConsoleServices {
         case .machineDetails(let file):
             guard let machine = host.machines.first(where: { $0.file == file }) else { return noMachine }
             return .lines([
-                machine.name, "", "File             \(machine.file)", "Guest            \(machine.guest)", "", "Devices",
+                machine.name, "", "File             \(machine.file)", "Guest            \(machine.guest)", "",
+                "Devices",
                 "  scsi0:0        disk, 40 GiB", "  ethernet0      VM Network, 00:50:56:11:22:33",
             ])
         case .setStartOrder(let file, let order):
@@ -94,7 +97,9 @@ public final class DemoServices: ConsoleServices {
     private static func log(_ name: String, _ count: Int) -> [String] {
         (0..<count).map { number in
             let second = number % 60 < 10 ? "0\(number % 60)" : "\(number % 60)"
-            let text = number % 7 == 3 ? "adapter vmnic0: link is up, 10 Gbit/s" : "message number \(number + 1) of the \(name) log"
+            let text =
+                number % 7 == 3
+                ? "adapter vmnic0: link is up, 10 Gbit/s" : "message number \(number + 1) of the \(name) log"
             return "2026-11-25 08:\(10 + number / 60):\(second)  \(name)  \(text)"
         }
     }
@@ -111,7 +116,8 @@ extension DemoServices {
         observation.banks = BankObservation(
             running: "A", isTrial: false,
             banks: [
-                .init(name: "A", version: Version.text, state: "confirmed"), .init(name: "B", version: "0.0.9", state: "ready"),
+                .init(name: "A", version: Version.text, state: "confirmed"),
+                .init(name: "B", version: "0.0.9", state: "ready"),
             ])
         observation.isPersistent = true
         observation.dataDisks = 1

@@ -46,7 +46,8 @@ struct Form: Equatable, Sendable {
         /// Longest text.
         var limit = 255
 
-        init(_ name: Name, _ label: String, _ kind: Kind = .text, text: String = "", isOn: Bool = false,
+        init(
+            _ name: Name, _ label: String, _ kind: Kind = .text, text: String = "", isOn: Bool = false,
             needs: Name? = nil, limit: Int = 255
         ) {
             self.name = name

@@ -45,13 +45,15 @@ extension ConsoleState {
             return logs.map { log in
                 MenuEntry(
                     title: log.title, target: .readLog(log),
-                    explanation: "Enter shows the newest lines. In the log, / searches and n goes on to the next match.")
+                    explanation: "Enter shows the newest lines. In the log, / searches and n goes on to the next match."
+                )
             }
         case .machine(let file): return machineEntries(file)
         }
         if host.settings == nil {
             for index in entries.indices where entries[index].obstacle == nil && entries[index].needsSettings {
-                entries[index].obstacle = "The settings cannot be reached yet. This entry can be used as soon as they can."
+                entries[index].obstacle =
+                    "The settings cannot be reached yet. This entry can be used as soon as they can."
             }
         }
         return entries
@@ -70,54 +72,65 @@ extension ConsoleState {
             MenuEntry(
                 title: "Lockdown Mode", target: .form(.lockdown),
                 facts: [.init("Lockdown", settings?.access.lockdown ?? false ? "On" : "Off")],
-                explanation: "While it is on, the host takes orders from its central manager only, not from people who log in to it "
+                explanation:
+                    "While it is on, the host takes orders from its central manager only, not from people who log in to it "
                     + "over the network. This console stays open to root."),
             MenuEntry(
                 title: "Management Network", target: .menu(.network), facts: managementFacts,
                 explanation: "Network adapters, VLAN, addresses and names of this host."),
             MenuEntry(
                 title: "Restart Management Network", target: .confirm(.restartNetwork),
-                explanation: "Brings the management network up again and asks the DHCP server for an address anew. Managers lose their "
+                explanation:
+                    "Brings the management network up again and asks the DHCP server for an address anew. Managers lose their "
                     + "connection for a moment. Virtual machines go on."),
             MenuEntry(
                 title: "Test Management Network", target: .networkTest,
-                explanation: "Tries whether the gateway and the name servers answer and whether this host's name is known."),
+                explanation:
+                    "Tries whether the gateway and the name servers answer and whether this host's name is known."),
             isManagementOn
                 ? MenuEntry(
                     title: "Disable Management Network", target: .confirm(.disableNetwork),
                     facts: [.init("Network", "Enabled")],
-                    explanation: "Takes this host off the management network until it is enabled here again. Virtual machines go on.")
+                    explanation:
+                        "Takes this host off the management network until it is enabled here again. Virtual machines go on."
+                )
                 : MenuEntry(
                     title: "Enable Management Network", target: .confirm(.enableNetwork),
                     facts: [.init("Network", "Disabled", isWarning: true)],
                     explanation: "Puts this host back on the management network, with the settings it had."),
             MenuEntry(
                 title: "Restore Network", target: .form(.networkRestore),
-                explanation: "Puts the management network, or every virtual switch, back to what a new host has. For when a change has "
+                explanation:
+                    "Puts the management network, or every virtual switch, back to what a new host has. For when a change has "
                     + "cut this host off."),
             MenuEntry(
                 title: "Keyboard Layout", target: .form(.keyboard),
                 facts: [.init("Layout", KeyboardLayout.named(settings?.console.keyboard ?? "us").title)],
-                explanation: "Which characters the keys of the keyboard at this server stand for. Serial consoles use the layout "
+                explanation:
+                    "Which characters the keys of the keyboard at this server stand for. Serial consoles use the layout "
                     + "of the computer they are shown on."),
             MenuEntry(
                 title: "Virtual Machines", target: .machines, facts: machineFacts,
-                explanation: "Starts and stops the virtual machines of this host, shows what they are, and which of them start by "
+                explanation:
+                    "Starts and stops the virtual machines of this host, shows what they are, and which of them start by "
                     + "themselves.",
                 obstacle: host.machines == nil ? "The host agent has not answered yet; it knows the machines." : nil),
             MenuEntry(
                 title: "Troubleshooting", target: .menu(.troubleshooting),
-                explanation: "Restarts the management agents, and sets when this console logs out. There is no shell on this host and "
+                explanation:
+                    "Restarts the management agents, and sets when this console logs out. There is no shell on this host and "
                     + "no SSH server: there is nothing to switch on, and nothing to break into."),
             MenuEntry(
                 title: "System Logs", target: .menu(.logs),
-                explanation: "What the kernel, the agents and the virtual machines have reported since the host started."),
+                explanation:
+                    "What the kernel, the agents and the virtual machines have reported since the host started."),
             MenuEntry(
                 title: "Support Information", target: .supportInformation, facts: supportFacts,
                 explanation: "Enter shows more: versions, hardware, adapters."),
             MenuEntry(
                 title: "Factory Reset", target: .confirm(.factoryReset),
-                explanation: "Forgets every setting: password, network, the list of virtual machines. The host restarts as if it were "
+                explanation:
+                    "Forgets every setting: password, network, the list of virtual machines. The host restarts as if it were "
                     + "new. Files of virtual machines stay on their disks."),
         ]
     }
@@ -127,7 +140,8 @@ extension ConsoleState {
         return [
             MenuEntry(
                 title: "Restart Management Agents", target: .confirm(.restartAgents),
-                explanation: "Starts the agents of this host again: virtual machines, network, logs, time. Managers lose their "
+                explanation:
+                    "Starts the agents of this host again: virtual machines, network, logs, time. Managers lose their "
                     + "connection for a moment. Virtual machines go on, nothing of theirs is interrupted."),
             MenuEntry(
                 title: "Console Idle Time", target: .form(.idleTimeout),
@@ -162,7 +176,8 @@ extension ConsoleState {
         if let banks = host.banks {
             facts.append(.init("Boot bank", banks.running + (banks.isTrial ? " (on trial)" : "")))
             for bank in banks.banks where bank.name != banks.running {
-                facts.append(.init("Bank \(bank.name)", bank.version.isEmpty ? "Empty" : "Wafer \(bank.version), \(bank.state)"))
+                facts.append(
+                    .init("Bank \(bank.name)", bank.version.isEmpty ? "Empty" : "Wafer \(bank.version), \(bank.state)"))
             }
         }
         if let uptime = host.uptime { facts.append(.init("Running for", Wording.uptime(uptime))) }
@@ -206,7 +221,9 @@ extension ConsoleState {
                 facts: network.uplinks.isEmpty
                     ? [.init("In use", "The first with a link")]
                     : network.uplinks.map { .init("In use", $0) },
-                explanation: "Which adapters carry the management network. With two or more, the host stays reachable when one fails."),
+                explanation:
+                    "Which adapters carry the management network. With two or more, the host stays reachable when one fails."
+            ),
             MenuEntry(
                 title: "VLAN", target: .form(.vlan),
                 facts: [.init("VLAN", Wording.vlan(network.vlan))],
@@ -245,12 +262,16 @@ extension ConsoleState {
                 obstacle: obstacle)
         }
         return [
-            action("Start", .start, "Switches the machine on.", machine.isOn ? "This machine is switched on already." : nil),
+            action(
+                "Start", .start, "Switches the machine on.", machine.isOn ? "This machine is switched on already." : nil
+            ),
             action(
                 "Shut Down Guest", .shutDownGuest,
-                "Presses the machine's power button. Its operating system decides what to do, and may take its time.", off),
+                "Presses the machine's power button. Its operating system decides what to do, and may take its time.",
+                off),
             action(
-                "Power Off", .powerOff, "Switches the machine off at once, as if its plug were pulled. Its operating system is not asked.",
+                "Power Off", .powerOff,
+                "Switches the machine off at once, as if its plug were pulled. Its operating system is not asked.",
                 off),
             action("Reset", .reset, "Starts the machine again at once. Its operating system is not asked.", off),
             MenuEntry(

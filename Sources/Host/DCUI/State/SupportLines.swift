@@ -24,7 +24,8 @@ extension ConsoleState {
         if let banks = host.banks {
             for bank in banks.banks {
                 let mark = bank.name == banks.running ? (banks.isTrial ? ", running on trial" : ", running") : ""
-                fact("Bank \(bank.name)", bank.version.isEmpty ? "empty" : "Wafer \(bank.version), \(bank.state)\(mark)")
+                fact(
+                    "Bank \(bank.name)", bank.version.isEmpty ? "empty" : "Wafer \(bank.version), \(bank.state)\(mark)")
             }
         } else {
             fact("Banks", "not known")
@@ -50,7 +51,9 @@ extension ConsoleState {
         fact("Gateway", host.network?.gateway?.description ?? "none")
         for server in host.network?.dnsServers ?? [] { fact("Name server", server.description) }
         for adapter in host.network?.adapters ?? [] {
-            fact(adapter.name, "\(adapter.macAddress)  \(adapter.hasLink ? "link" : "no link")  \(adapter.driver)  \(adapter.bus)")
+            fact(
+                adapter.name,
+                "\(adapter.macAddress)  \(adapter.hasLink ? "link" : "no link")  \(adapter.driver)  \(adapter.bus)")
         }
 
         section("Access")

@@ -62,7 +62,8 @@ final class MachineKeeper {
         scansWaiting = []
         let roots = environment.diskRoots
         // Machines that run are looked at wherever they are.
-        let known = (settings.current?.machines ?? []).map(\.file)
+        let known =
+            (settings.current?.machines ?? []).map(\.file)
             + inventory.machines.values.filter { $0.power.isOn }.map(\.file)
         disks.run {
             MachineScan.scan(roots: roots, registered: known)
@@ -209,7 +210,8 @@ final class MachineKeeper {
         }
         runtime(of: machine).answer(question, choice) { [weak self] refusal in
             if refusal == nil {
-                self?.journal.add(.info, by: user, subject: file, "\(machine.name) was answered: \(text ?? "\(choice)")")
+                self?.journal.add(
+                    .info, by: user, subject: file, "\(machine.name) was answered: \(text ?? "\(choice)")")
             }
             then(refusal)
         }
@@ -253,7 +255,10 @@ final class MachineKeeper {
             case .success(let found) where !found.problems.isEmpty:
                 then(Refusal(.invalid, found.problems.joined(separator: "\n")))
             case .success(let found):
-                edit(found.file, then) { _ in } told: { name in "\(name) was registered by \(user)" }
+                edit(found.file, then) { _ in
+                } told: { name in
+                    "\(name) was registered by \(user)"
+                }
             }
         }
     }

@@ -1,3 +1,4 @@
+import HostLink
 import HostModel
 import Linux
 
@@ -32,8 +33,14 @@ public enum HostProcess {
         do throws(SystemError) {
             try SignalEvents.block([.terminate, .interrupt])
             let loop = try EventLoop(name: "hostd")
-            let settings = try FileSettings(settingsFile ?? "")
-            let agent = try HostDaemon(HostEnvironment(), settings: settings, on: loop)
+            let alarms = try Alarms(on: loop)
+            let settings: any SettingsSource =
+                if let settingsFile {
+                    try FileSettings(settingsFile)
+                } else {
+                    ConfigSettings(ServiceAddress.configuration, on: loop, alarms)
+                }
+            let agent = try HostDaemon(HostEnvironment(), settings: settings, alarms: alarms, on: loop)
             let signals = try SignalEvents([.terminate, .interrupt], on: loop) { _ in loop.stop() }
             let outcome = Outcome()
             agent.begin { error in
@@ -72,7 +79,9 @@ final class HostDaemon {
     private static let patience: UInt64 = 2_000_000_000
 
     /// On the loop's thread, or before it starts.
-    init(_ environment: HostEnvironment, settings: any SettingsSource, on loop: EventLoop) throws(SystemError) {
+    init(
+        _ environment: HostEnvironment, settings: any SettingsSource, alarms: Alarms, on loop: EventLoop
+    ) throws(SystemError) {
         try FileSystem.makeDirectory(environment.stateDirectory, permissions: 0o700)
         let journal = Journal()
         let disks = try Worker(name: "disks", for: loop)
@@ -80,7 +89,6 @@ final class HostDaemon {
         workers = [disks, hashing]
         self.environment = environment
         self.settings = settings
-        let alarms = try Alarms(on: loop)
         keeper = MachineKeeper(
             environment, settings: settings, journal: journal, disks: disks, alarms: alarms, on: loop)
         accounts = AccountDesk(environment, settings: settings, journal: journal, worker: hashing)

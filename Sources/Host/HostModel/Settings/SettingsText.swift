@@ -74,7 +74,8 @@ public enum SettingsText {
         return nil
     }
 
-    private static func escape(_ value: String) -> String {
+    /// A value as it stands between the quotes.
+    public static func escape(_ value: String) -> String {
         var escaped = ""
         for scalar in value.unicodeScalars {
             switch scalar {

@@ -245,6 +245,16 @@ public final class Machine: @unchecked Sendable {
         runAll()
     }
 
+    /// Has the vCPUs let go of functions that were unplugged. They keep them, and what those have open, until they access
+    /// memory next, which a guest whose doorbells ring in the kernel may not do for long.
+    func forgetUnplugged() {
+        assertOwned()
+        let ran = vcpusRun
+        parkAll()
+        for thread in vcpus { thread.refreshViews() }
+        if ran { runAll() }
+    }
+
     private func parkAll() {
         guard vcpusRun else { return }
         for thread in vcpus { thread.requestPark() }

@@ -17,7 +17,7 @@ enum GuestEvent: Sendable, Equatable {
 ///
 /// Between two exits nothing is allocated, retained, locked or logged here; the device that is reached may lock itself.
 final class VirtualCPUThread: @unchecked Sendable {
-    // @unchecked: the views belong to the thread; everything else is atomic or immutable.
+    // @unchecked: the views belong to the thread, while it is parked to the machine's; everything else is atomic or immutable.
 
     /// What the thread shall do.
     private enum Command {
@@ -69,6 +69,12 @@ final class VirtualCPUThread: @unchecked Sendable {
     func run() {
         command.store(Command.run, ordering: .releasing)
         wake.signal()
+    }
+
+    /// Lets go of devices that are not mapped any more. Only while parked.
+    func refreshViews() {
+        ports.refresh()
+        memory.refresh()
     }
 
     /// Ends a parked vCPU's thread.

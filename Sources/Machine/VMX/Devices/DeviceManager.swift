@@ -9,12 +9,16 @@ final class DeviceManager: @unchecked Sendable {
 
     private let machine: Machine
     private let log: MachineLog
+    /// All loops that serve devices.
+    private let loops: [EventLoop]
     private let hotplug: PCIHotplugRegisters
     private(set) var devices: [MachineDevice] = []
 
-    init(_ machine: Machine, _ log: MachineLog) throws(AddressSpaceError) {
+    /// - Parameter ioLoops: the loops that serve queues.
+    init(_ machine: Machine, _ log: MachineLog, ioLoops: [EventLoop]) throws(AddressSpaceError) {
         self.machine = machine
         self.log = log
+        loops = ioLoops + [machine.deviceLoop]
         let power = machine.power
         let loop = machine.loop
         let pci = machine.pci
@@ -66,6 +70,9 @@ final class DeviceManager: @unchecked Sendable {
         guard let index = devices.firstIndex(where: { $0.address.map { Int($0.device) } == slot }) else { return }
         let device = devices.remove(at: index)
         device.function?.close()
+        machine.forgetUnplugged()
+        // What the loops had at hand of it they have let go of when they come round again.
+        for loop in loops { loop.performAndWait {} }
         device.release()
         log.info("Device \(device.name): the guest let go of it")
         removed?(device.name)

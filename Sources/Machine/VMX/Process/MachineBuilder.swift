@@ -45,7 +45,7 @@ struct MachineBuilder {
         let devices: DeviceManager
         do {
             machine = try Machine(shape, loop: loop, deviceLoop: deviceLoop, log: log)
-            devices = try DeviceManager(machine, log)
+            devices = try DeviceManager(machine, log, ioLoops: ioLoops)
             try addSerialPorts(to: machine, devices)
             for disk in configuration.disks { try devices.add(makeDisk(disk, in: machine)) }
             for card in configuration.networkCards { try devices.add(makeCard(card, in: machine)) }
