@@ -7,7 +7,7 @@ PACKAGES := qemu-system-x86 qemu-utils kmod zstd cpio e2fsprogs python3-pytest d
 # Libraries that the binary is linked with.
 PACKAGES += libsodium-dev libncurses-dev
 # Tools that unit tests check us against; without them those tests say that they skip.
-PACKAGES += acpica-tools dmidecode
+PACKAGES += acpica-tools dmidecode dnsmasq-base
 
 .PHONY: deps build wafer lab-up lab-down run smoke test test-swift test-lab bench hotpaths fuzz image format lint clean
 

@@ -107,8 +107,8 @@ let package = Package(
         target(
             "Network", "NetworkAgent",
             [
-                "Addresses", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "Messages", "NetworkService",
-                "Resolver", "VSwitch",
+                "Addresses", "ConfigService", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "Log", "Messages",
+                "NetworkService", "Resolver", "VSwitch",
             ]),
 
         target("Host", "ConfigService", ["HostLink", "Messages"]),
@@ -217,14 +217,25 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "BlockTestSupport", "BootMedium", "DeviceModel", "FAT", "GuestBoot", "GuestMemory", "HostModel",
-            "HostService", "Linux", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Virtio",
+            "Addresses", "BlockTestSupport", "BootMedium", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
+            "GuestMemory", "HostModel", "HostService", "Linux", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Virtio",
             "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
         swiftSettings: common),
     tests("Boot", ["Addresses"]),
+    tests("DNSMessages", ["Addresses"]),
+    tests("DHCP", ["Addresses"]),
+    tests("Resolver", ["Addresses", "DNSMessages", "Linux"]),
+    tests("NetworkService", ["Addresses", "Messages"]),
+    tests("VSwitch", ["Addresses", "HostModel", "Linux"]),
+    tests(
+        "NetworkAgent",
+        [
+            "Addresses", "CLinux", "DHCP", "HostLink", "HostModel", "Linux", "NetworkService", "TestFiles",
+            "TestNetwork", "VSwitch",
+        ]),
 ]
 
 // The program around libFuzzer links only with the compiler's fuzzer option, which Fuzz/run gives.
