@@ -67,7 +67,7 @@ def test_a_killed_agent_comes_back_and_nothing_was_touched_meanwhile(host, tools
 
 def test_without_a_cable_it_says_so_and_with_it_goes_on(host):
     def cable(on: bool) -> None:
-        host.monitor.execute("set_link", name="net0", up=on)
+        host.monitor.command("set_link", name="net0", up=on)
 
     cable(False)
     host.wait_for(lambda: "disconnected" in status(host), 30, "no link")
