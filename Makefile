@@ -5,11 +5,16 @@ SOURCES := Package.swift $(shell find Sources -type f)
 # Tools that the lab runs, and the Debian packages they are in.
 PACKAGES := qemu-system-x86 qemu-utils kmod zstd cpio e2fsprogs python3-pytest dpkg
 # Libraries that the binary is linked with.
+# The libraries that the binary is linked with.
 PACKAGES += libsodium-dev libncurses-dev
+# The boot medium: its loader, firmware for guests and for simulated servers, and what packs it.
+PACKAGES += grub-common grub-pc-bin grub-efi-amd64-bin seabios ovmf ncurses-base xz-utils squashfs-tools
 # Tools that unit tests check us against; without them those tests say that they skip.
 PACKAGES += acpica-tools dmidecode dnsmasq-base
+PACKAGES += acpica-tools dmidecode dosfstools mtools fdisk
+PACKAGES += acpica-tools dmidecode chrony
 
-.PHONY: deps build wafer lab-up lab-down run smoke test test-swift test-lab bench hotpaths fuzz image format lint clean
+.PHONY: deps build wafer wafer-image kernel lab-up lab-down run smoke test test-swift test-lab bench hotpaths fuzz image format lint clean
 
 # For the guests' and the bench host's images.
 deps: PACKAGES += mmdebstrap debian-archive-keyring gpg openssh-client
@@ -28,12 +33,22 @@ build:
 # The appliance's binary: one fully static executable that needs no file beside it.
 wafer: build/wafer
 build/wafer: $(SOURCES)
-	$(SWIFT) build -c release --product wafer --scratch-path .build/static --static-swift-stdlib \
-	  -Xswiftc -static-executable -Xlinker --gc-sections
-	@mkdir -p build
-	strip -o build/wafer.new .build/static/release/wafer
+	$(call build-static,wafer)
 	@if readelf -d build/wafer.new | grep NEEDED; then echo "build/wafer is not static" >&2; exit 1; fi
 	mv build/wafer.new build/wafer
+
+# What builds the boot medium; made like the appliance, so that both share what they have in common.
+wafer-image: build/wafer-image
+build/wafer-image: $(SOURCES)
+	$(call build-static,wafer-image)
+	mv build/wafer-image.new build/wafer-image
+
+define build-static
+	$(SWIFT) build -c release --product $(1) --scratch-path .build/static --static-swift-stdlib \
+	  -Xswiftc -static-executable -Xlinker --gc-sections
+	@mkdir -p build
+	strip -o build/$(1).new .build/static/release/$(1)
+endef
 
 lab-up: deps wafer
 	$(PYTHON) -m Lab up
@@ -74,9 +89,35 @@ SECONDS ?= 60
 fuzz: deps
 	Fuzz/run -s $(SECONDS)
 
-# Kernel, modules and our binary as a server boots them, held against the 32 MB. Not yet a medium that boots by itself.
-image: deps wafer
-	$(PYTHON) -m Lab.image
+# The boot medium, build/wafer.img, held against the 32 MB; the table of sizes is build/size.tsv. `make image QUICK=1` packs it in a moment,
+# for development: the same layout, larger.
+IMAGE_INPUTS := build/wafer build/wafer-image $(shell find Image -type f)
+BUILD_ID ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+image: deps wafer wafer-image kernel build/keys/development build/image/inputs
+	@# The table and the image are one result: a failed build leaves neither newer.
+	@if [ -n "$$(find $(IMAGE_INPUTS) build/image/inputs -newer build/wafer.img 2>/dev/null)" ] || [ ! -f build/wafer.img ]; then \
+	  build/wafer-image build --kernel build/lab/kernel/tree --modules Image/modules --wafer build/wafer --files Image/root \
+	    --loader Image/grub.cfg --key build/keys/development --build '$(BUILD_ID)' --output build/wafer.img --work build/image \
+	    --sizes build/size.tsv $(if $(QUICK),--quick) && \
+	  build/wafer-image update --vmlinuz build/image/vmlinuz --initrd build/image/initrd --version "$$(build/wafer --version | cut -d' ' -f2)" \
+	    --build '$(BUILD_ID)' --key build/keys/development --output build/wafer-update.bin; \
+	else cat build/size.tsv; fi
+
+# What else an image depends on: a change of it makes it anew.
+build/image/inputs: FORCE
+	@mkdir -p build/image
+	@echo '$(BUILD_ID) $(QUICK)' | cmp -s - $@ || echo '$(BUILD_ID) $(QUICK)' >$@
+
+# Signs what this clone builds, and is what its images trust. Never part of the repository.
+build/keys/development: | build/wafer-image
+	@mkdir -p build/keys
+	build/wafer-image keygen $@
+
+kernel: deps
+	@$(PYTHON) -m Lab kernel
+
+.PHONY: FORCE
+FORCE:
 
 format:
 	$(SWIFT) format --in-place --recursive Sources Tests Benchmarks Fuzz Package.swift

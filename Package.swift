@@ -89,7 +89,12 @@ let package = Package(
         target("Host", "Terminal"),
         .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
         target("Host", "Curses", ["CNcurses", "Linux", "Terminal"]),
-        target("Host", "DCUI", ["Addresses", "Curses", "HostLink", "HostModel", "Linux", "Terminal"]),
+        target(
+            "Host", "DCUI",
+            [
+                "Addresses", "ConfigService", "Curses", "HostLink", "HostModel", "HostService", "Linux", "LogService",
+                "NetworkService", "Terminal",
+            ]),
         // The medium that a host boots from: what is on it, and how it is built.
         target("Host", "BootMedium", ["Bytes", "Signatures"]),
         target("Host", "SystemImage", ["BootMedium", "Bytes", "FAT", "Linux", "Signatures"]),
@@ -119,12 +124,13 @@ let package = Package(
                 "Signatures", "StateArea",
             ]),
         target("Host", "BootBanks", ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures"]),
+        target("Host", "TimeSync", ["Bytes", "HostLink", "Linux", "Log"]),
         // Products: pick the process by name, nothing more.
         .executableTarget(
             name: "wafer",
             dependencies: [
-                "Boot", "ConfigAgent", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent", "VMX",
-                "VMXControl",
+                "Boot", "ConfigAgent", "DCUI", "HostDaemon", "HostService", "Linux", "Logging", "NetworkAgent",
+                "TimeSync", "VMX", "VMXControl",
             ], path: "Sources/Products/wafer", swiftSettings: strict),
         .executableTarget(
             name: "wafer-image", dependencies: ["Linux", "SystemImage"], path: "Sources/Products/wafer-image",
@@ -142,6 +148,13 @@ package.targets += [
     tests(
         "BootBanks",
         ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures", "SimulatedDisk", "TestFiles"]),
+    .testTarget(
+        name: "DCUITests",
+        dependencies: [
+            "Addresses", "CLinux", "DCUI", "HostLink", "HostModel", "HostService", "NetworkService", "Terminal",
+        ],
+        path: "Tests/DCUITests", exclude: ["Golden"], swiftSettings: common),
+    tests("TimeSync", ["Addresses", "CLinux", "Linux", "Log", "TestFiles", "TestNetwork"]),
     tests("ACPI"),
     tests("SMBIOS", ["Bytes"]),
     tests("GuestBoot", ["Bytes", "GuestMemory"]),
@@ -160,7 +173,6 @@ package.targets += [
         name: "StandInMachine", dependencies: ["Linux", "Messages", "VMXConfig", "VMXControl"],
         path: "Tests/Support/StandInMachine", swiftSettings: common),
     tests("Terminal"),
-    tests("DCUI", ["Addresses", "CLinux", "HostModel", "Terminal"]),
     tests("Messages", ["Linux"]),
     tests("Signatures"),
     tests("Log", ["Linux", "TestFiles"]),
@@ -196,7 +208,7 @@ package.targets += [
             "BlockTestSupport", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
             "VirtioTestSupport",
         ]),
-    tests("BootMedium", ["Signatures"]),
+    tests("BootMedium", ["Linux", "Signatures", "TestFiles"]),
     tests("FAT", ["Linux", "SimulatedDisk", "TestFiles"]),
     tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
     tests("VMDK", ["CLinux", "Linux", "TestFiles"]),
@@ -220,6 +232,9 @@ package.targets += [
             "Addresses", "BlockTestSupport", "BootMedium", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
             "GuestMemory", "HostModel", "HostService", "Linux", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Virtio",
             "VirtioTestSupport", "VMDK", "VMXConfig",
+            "BlockTestSupport", "BootMedium", "DeviceModel", "FAT", "GuestBoot", "GuestMemory", "HostModel",
+            "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Terminal",
+            "TimeSync", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
@@ -236,6 +251,7 @@ package.targets += [
             "Addresses", "CLinux", "DHCP", "HostLink", "HostModel", "Linux", "NetworkService", "TestFiles",
             "TestNetwork", "VSwitch",
         ]),
+    tests("Boot", ["Addresses", "Linux", "TestFiles"]),
 ]
 
 // The program around libFuzzer links only with the compiler's fuzzer option, which Fuzz/run gives.

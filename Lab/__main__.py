@@ -5,7 +5,7 @@ import socket
 import sys
 from pathlib import Path
 
-from . import keeper, paths, session, terminal
+from . import keeper, kernel, paths, session, terminal
 from .channel import DATA_MAX
 from .host import Host
 from .progress import say
@@ -61,6 +61,7 @@ def _parse() -> argparse.Namespace:
     command("ps", _processes, "list the background host's processes")
     added = command("console", _console, "attach to the background host's serial console, or a VM's")
     added.add_argument("socket", nargs="?", help="a VM's console socket on the host")
+    command("kernel", lambda _: kernel.get() and None, "fetch Debian's kernel")
     command("run", lambda _: session.run(), "boot a Debian guest in our vmx and attach to its console")
     command("smoke", lambda _: session.smoke(), "the same unattended: succeed once the guest has answered over its network")
     return parser.parse_args()

@@ -19,7 +19,9 @@ from . import acceleration, channel, initramfs, kernel, paths
 from .channel import Connection, Disconnected
 from .process import Process, Result
 from .progress import step
-from .qemu import Disk, Machine, Monitor, arguments
+from .medium import Medium
+from .qemu import Disk, Flash, Kernel, Machine, Monitor, arguments
+from .screen import Screen
 
 
 @dataclass
@@ -189,6 +191,8 @@ class Host(Guest):
         self.wafer = wafer
         self.directory = paths.LAB / "hosts" / name
         self._sockets: Path | None = None
+        # What it boots from, if its machine boots the image.
+        self.medium: Medium | None = None
         self.qemu: subprocess.Popen | None = None
         self.started = 0.0
 
@@ -207,38 +211,56 @@ class Host(Guest):
 
     def power_on(self) -> None:
         """Starts QEMU. The host begins to boot."""
-        if not self.wafer.exists():
-            raise FileNotFoundError(f"{self.wafer} is missing: run make wafer")
-        linux = kernel.get()
         self.directory.mkdir(parents=True, exist_ok=True)
-        for old in ("serial.log", "qemu.log"):
+        for old in ("serial.log", "qemu.log", "uefi-variables.fd"):
             (self.directory / old).unlink(missing_ok=True)
         self._make_sockets()
+        linux = kernel.get()
+        for number, here in enumerate(list(self.machine.forwards)):
+            if here < 1:
+                self.machine.forwards[_free_port()] = self.machine.forwards.pop(here)
+        disks = [self._disk(disk) for disk in self.flavour.disks + self.machine.disks]
+        hardware = replace(self.machine, disks=disks)
+        start = self._flash() if self.machine.boot else self._kernel(linux)
+        command = arguments(hardware, acceleration.choose(linux), start, self.directory, self._sockets)
+        (self.directory / "command").write_text("\n".join(command) + "\n")
+        self.started = time.monotonic()
+        with (self.directory / "qemu.log").open("wb") as log:
+            self.qemu = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_end_with_parent)
+
+    def _kernel(self, linux: kernel.Kernel) -> Kernel:
+        """What the host is handed: a kernel that need not be decompressed, modules, and the binary as it was built last."""
+        if not self.wafer.exists():
+            raise FileNotFoundError(f"{self.wafer} is missing: run make wafer")
         initrd = self.directory / "initrd"
         with initrd.open("wb") as stream:
             with initramfs.base(linux).open("rb") as archive:
                 shutil.copyfileobj(archive, stream, 1 << 20)
             for archive in [initramfs.wafer(self.wafer), *self.flavour.archives]:
                 stream.write(archive + b"\0" * (-len(archive) % 4))
-        for number, here in enumerate(list(self.machine.forwards)):
-            if here < 1:
-                self.machine.forwards[_free_port()] = self.machine.forwards.pop(here)
-        append = [
-            "console=ttyS0", "loglevel=4", "panic=-1", "mitigations=off", "cryptomgr.notests", "wafer.lab=1",
+        append = ["console=ttyS0", "loglevel=4", "panic=-1", *self._words()]
+        return Kernel(linux.unpacked, initrd, " ".join(append))
+
+    def _flash(self) -> Flash:
+        """The image's medium, with the lab's words in its loader's environment."""
+        image = self.machine.boot
+        if self.flavour.archives:
+            raise ValueError("a host that boots the image has no other files")
+        self.medium = image.place(self.directory)
+        if image.lab:
+            self.medium.set_environment(append=" ".join(self._words()))
+        return Flash(self.medium.path, image.bus, self.machine.firmware)
+
+    def _words(self) -> list[str]:
+        """For the kernel's command line."""
+        return [
+            "mitigations=off", "cryptomgr.notests", "wafer.lab=1",
             # A processor that is lost to the emulator (it may keep an instruction that the kernel has patched away) ends
             # the host at once instead of hanging the test.
             "softlockup_panic=1", "watchdog_thresh=30",
             "wafer.net=10.0.2.100/24,10.0.2.2",
             *self.flavour.append, *self.append]
-        disks = [self._disk(disk) for disk in self.flavour.disks + self.machine.disks]
-        hardware = replace(self.machine, disks=disks)
-        command = arguments(
-            hardware, acceleration.choose(linux), linux.unpacked, initrd, " ".join(append), self.directory, self._sockets)
-        (self.directory / "command").write_text("\n".join(command) + "\n")
-        self.started = time.monotonic()
-        with (self.directory / "qemu.log").open("wb") as log:
-            self.qemu = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_end_with_parent)
 
     def open_channel(self, timeout: float = 180) -> None:
         """Waits until the booted host answers on its lab channel."""
@@ -336,9 +358,23 @@ class Host(Guest):
         """What the host has written to its serial port."""
         return self.serial_log.read_text(errors="replace") if self.serial_log.exists() else ""
 
+    def wait_text(self, text: str, timeout: float = 180, count: int = 1) -> None:
+        """Waits until the host has written a text to its serial port, so many times."""
+        deadline = time.monotonic() + timeout
+        while self.serial_text().count(text) < count:
+            if not self.is_running:
+                raise RuntimeError(f"the host ended before it said {text!r}\n{self._last_words()}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the host did not say {text!r} within {timeout:.0f} s\n{self._last_words()}")
+            time.sleep(0.1)  # QEMU writes the file and tells nobody
+
     def monitor(self) -> Monitor:
         """QEMU's monitor, for power cuts, screen pictures, keys."""
         return Monitor(self._sockets / "qmp")
+
+    def screen(self) -> Screen:
+        """Its screen and keyboard, if it boots the image or has graphics."""
+        return Screen(self.monitor())
 
     @property
     def sockets(self) -> dict[str, str]:

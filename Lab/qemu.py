@@ -1,9 +1,16 @@
 """QEMU as the hardware: what it is started with, and talking to its monitor."""
 
 import json
+import shutil
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from .medium import Image
+
+# UEFI firmware and its variables as they leave the factory (Debian's package ovmf).
+UEFI = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+UEFI_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
 
 @dataclass
@@ -32,20 +39,61 @@ class Machine:
     # More network adapters, as values of -netdev without the id.
     links: list[str] = field(default_factory=list)
     graphics: bool = False
+    # What the server boots as if from flash; without it, it is handed a kernel.
+    boot: Image | None = None
+    # bios or uefi; for servers that boot a medium.
+    firmware: str = "bios"
+    # A restart is one; else it ends the host.
+    restarts: bool = False
     extra: list[str] = field(default_factory=list)
 
 
+@dataclass
+class Kernel:
+    """A kernel that the server is handed."""
+
+    image: Path
+    initrd: Path
+    append: str
+
+    def arguments(self) -> list[str]:
+        return ["-kernel", str(self.image), "-initrd", str(self.initrd), "-append", self.append]
+
+
+@dataclass
+class Flash:
+    """A boot medium and the firmware that boots it."""
+
+    medium: Path
+    bus: str
+    firmware: str
+
+    def arguments(self, directory: Path) -> list[str]:
+        words = []
+        if self.firmware == "uefi":
+            variables = directory / "uefi-variables.fd"
+            if not variables.exists():
+                shutil.copy(UEFI_VARIABLES, variables)
+            words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={UEFI}"]
+            words += ["-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
+        words += ["-blockdev", f"driver=raw,node-name=boot,discard=unmap,file.driver=file,file.filename={self.medium}"]
+        device = {
+            "usb": "usb-storage,bus=usb.0,removable=on", "virtio": "virtio-blk-pci,serial=boot", "ahci": "ide-hd,bus=ahci.0"}
+        if self.bus == "ahci":
+            words += ["-device", "ahci,id=ahci"]
+        return words + ["-device", f"{device[self.bus]},drive=boot,id=boot,bootindex=0"]
+
+
 def arguments(
-    machine: Machine, acceleration: str, kernel: Path, initrd: Path, append: str, directory: Path, sockets: Path
+    machine: Machine, acceleration: str, start: Kernel | Flash, directory: Path, sockets: Path
 ) -> list[str]:
     """QEMU's command line."""
     kvm = acceleration == "kvm"
     words = [
-        "qemu-system-x86_64", "-name", f"wafer-lab-{directory.name}", "-nodefaults", "-no-user-config", "-no-reboot",
+        "qemu-system-x86_64", "-name", f"wafer-lab-{directory.name}", "-nodefaults", "-no-user-config",
         "-display", "none", "-machine", "q35,sata=off",
         "-accel", "kvm" if kvm else "tcg,thread=multi", "-cpu", "host" if kvm else "EPYC,+svm,+npt",
         "-smp", str(machine.cpus), "-m", str(machine.memory_mib),
-        "-kernel", str(kernel), "-initrd", str(initrd), "-append", append,
         "-chardev", f"socket,id=serial,path={sockets}/serial,server=on,wait=off,logfile={directory}/serial.log",
         "-serial", "chardev:serial",
         "-qmp", f"unix:{sockets}/qmp,server=on,wait=off",
@@ -54,6 +102,13 @@ def arguments(
         "-device", "virtserialport,chardev=lab,name=org.wafer.lab",
         "-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
     ]
+    if not machine.restarts:
+        words += ["-no-reboot"]
+    if isinstance(start, Flash):
+        # A server as it stands in a rack has a screen and USB.
+        words += ["-vga", "std", "-device", "qemu-xhci,id=usb", *start.arguments(directory)]
+    else:
+        words += start.arguments()
     forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-{address}:{port}" for here, (address, port) in machine.forwards.items())
     for number, link in enumerate(["user" + forwards, *machine.links]):
         words += ["-netdev", f"{link},id=net{number}"]
@@ -66,7 +121,7 @@ def arguments(
         words += ["-blockdev", options]
         share = ",share-rw=on" if disk.shared else ""
         words += ["-device", f"virtio-blk-pci,drive=disk{number},serial={disk.serial}{share}"]
-    if machine.graphics:
+    if machine.graphics and isinstance(start, Kernel):
         words += ["-vga", "std"]
     return words + machine.extra
 

@@ -101,6 +101,15 @@ public enum FileSystem {
         try retrying("remove", path) { unsafe CLinux.remove(path) }
     }
 
+    /// Removes a directory and all below it, links not followed. Nothing there is no error.
+    public static func removeTree(_ path: String) throws(SystemError) {
+        guard let status = status(of: path) else { return }
+        if status.kind == .directory {
+            for name in try listDirectory(path) { try removeTree("\(path)/\(name)") }
+        }
+        try remove(path)
+    }
+
     /// Where a symbolic link points.
     public static func linkTarget(_ path: String) throws(SystemError) -> String {
         var buffer = [UInt8](repeating: 0, count: 4096)

@@ -32,19 +32,16 @@ public struct Launch: Sendable {
     public var directory: String?
     /// Descriptors, borrowed until `start` returns, that it gets as 0, 1, 2 and so on. Everything else stays here.
     public var descriptors: [CInt]
-    /// A terminal that becomes its controlling one, and its standard input and output in place of what `descriptors` says.
-    public var terminal: String?
 
     public init(
         path: String, arguments: [String], environment: [String] = [], directory: String? = nil,
-        descriptors: [CInt] = [0, 1, 2], terminal: String? = nil
+        descriptors: [CInt] = [0, 1, 2]
     ) {
         self.path = path
         self.arguments = arguments
         self.environment = environment
         self.directory = directory
         self.descriptors = descriptors
-        self.terminal = terminal
     }
 
     /// Starts it in a session and process group of its own, with all signals at their defaults and none blocked.
@@ -62,11 +59,6 @@ public struct Launch: Sendable {
         for index in descriptors.indices {
             _ = unsafe posix_spawn_file_actions_adddup2(&actions, above + CInt(index), CInt(index))
             _ = unsafe posix_spawn_file_actions_addclose(&actions, above + CInt(index))
-        }
-        if let terminal {
-            // Opened by the leader of a session that has none, it becomes the session's (tty_ioctl(4)).
-            _ = unsafe posix_spawn_file_actions_addopen(&actions, 0, terminal, O_RDWR, 0)
-            _ = unsafe posix_spawn_file_actions_adddup2(&actions, 0, 1)
         }
         if let directory { _ = unsafe wafer_spawn_add_chdir(&actions, directory) }
 

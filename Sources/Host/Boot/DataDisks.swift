@@ -57,11 +57,27 @@ struct DataDisk: Equatable {
         try Mounts.mount(device, on: directory, type: type, all, data: data)
     }
 
-    private static func ext4Label(ofDevice path: String) -> String? {
+    static func ext4Label(ofDevice path: String) -> String? {
         guard let device = try? Descriptor(opening: path, .readOnly),
             let bytes = try? device.contents(upTo: 2048)
         else { return nil }
         return ext4Label(bytes)
+    }
+
+    /// Where a file system with this label is mounted by itself, until there are datastores: below /vms if the label starts with `vm` or
+    /// `wafer`; nil for any other.
+    static func automaticDirectory(label: String) -> String? {
+        guard label.hasPrefix("vm") || label.hasPrefix("wafer"),
+            label.utf8.allSatisfy({ byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                    true
+                default: false
+                }
+            })
+        else { return nil }
+        return "/vms/\(label)"
     }
 
     /// The label in an ext2, 3 or 4 superblock, which starts at byte 1024 (Linux: fs/ext4/ext4.h, struct

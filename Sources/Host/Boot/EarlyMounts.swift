@@ -1,6 +1,6 @@
 import Linux
 
-/// The kernel's own file systems, which everything else expects.
+/// The kernel's own file systems and the image's volumes, which everything else expects.
 enum EarlyMounts {
     private static let table: [(type: String, target: String, options: MountOptions, data: String)] = [
         ("proc", "/proc", [.noSetUserID, .noDevices, .noExecution], ""),
@@ -30,5 +30,6 @@ enum EarlyMounts {
         for (path, target) in links where FileSystem.status(of: path) == nil {
             do { try FileSystem.makeLink(path, to: target) } catch { console.warn("\(error)") }
         }
+        ImageVolumes.mountAll(console)
     }
 }

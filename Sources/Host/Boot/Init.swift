@@ -20,10 +20,18 @@ public final class Init {
     private var powerRequests = 0
     private let hasAgents: Bool
     private var confirmation: BootConfirmation?
+    private var watchdog: HardwareWatchdog?
+    /// When to look at the devices again, some time after the last one came or went.
+    private var reportDue: UInt64?
     /// Short-lived commands that run now, and what they are for.
     private var helpers: [Int32: String] = [:]
     /// Directories mounted from data disks, in order.
     private(set) var mounted: [String] = []
+    /// Devices mounted because of their label.
+    private var automatic: Set<String> = []
+    private var isUp = false
+    /// After so long without a change, devices and their drivers have found each other.
+    private static let settled: UInt64 = 2_000_000_000
 
     // Numbers of signals as Linux has them on all machines but MIPS and PA-RISC.
     private static let interrupt: CInt = 2
@@ -80,12 +88,19 @@ public final class Init {
         switchRoot()
         configureNetwork()
         mountDataDisks()
+        if hasAgents { mountAutomatically() }
+        watchdog = HardwareWatchdog(setting: commandLine.value("wafer.watchdog"), console: console)
         for command in commandLine.values("wafer.run") {
             supervisor.add(.command(command.split(separator: " ").map(String.init)))
         }
         startLab()
         console.note("\(name) is up")
+        isUp = true
         startAgents()
+        if hasAgents {
+            takeCrashRecords()
+            reportDue = monotonicNanoseconds() + Self.settled
+        }
         while power == nil { try turn(until: nil) }
         shutDown(power ?? .off)
     }
@@ -128,11 +143,15 @@ public final class Init {
     private func turn(until limit: UInt64?) throws(SystemError) {
         supervisor.advance()
         confirmBoot()
+        watchdog?.advance(
+            needsProof: confirmation?.needsProof ?? false, isWell: supervisor.isWell)
+        if let due = reportDue, due <= monotonicNanoseconds() { reportDevices() }
         lab?.advance()
         var watches = (lab?.watches() ?? []) + supervisor.watches()
         watches.append(Watch(signals.raw, .readable) { [unowned self] _ in self.takeSignals() })
         if let uevents { watches.append(Watch(uevents.raw, .readable) { [unowned self] _ in self.takeUevents() }) }
-        let deadline = [limit, supervisor.deadline, lab?.deadline, confirmation?.due].compactMap { $0 }.min()
+        let deadlines = [limit, supervisor.deadline, lab?.deadline, confirmation?.due, watchdog?.due, reportDue]
+        let deadline = deadlines.compactMap { $0 }.min()
         try Watch.turn(watches, until: deadline)
     }
 
@@ -188,7 +207,36 @@ public final class Init {
     private func takeUevents() {
         while let event = uevents?.next() {
             if event.action == "add", let alias = event.properties["MODALIAS"] { modules.load(alias: alias) }
+            guard isUp, hasAgents else { continue }
+            reportDue = monotonicNanoseconds() + Self.settled
+            if event.properties["SUBSYSTEM"] == "block", ["add", "change"].contains(event.action),
+                let name = event.properties["DEVNAME"]
+            {
+                mountAutomatically(name)
+            }
         }
+    }
+
+    /// Says what is missing or does not work.
+    private func reportDevices() {
+        reportDue = nil
+        let hasKVM = fileExists("/dev/kvm")
+        for (topic, texts) in DeviceReport().all(hasKVM: hasKVM, hasVirtualisation: Processor.hasVirtualisation) {
+            warnings.set(topic, texts)
+        }
+    }
+
+    private func takeCrashRecords() {
+        // Where the firmware keeps such records, the kernel needs to be asked for the driver.
+        _ = modules.loadAny("efi_pstore")
+        do throws(SystemError) {
+            guard try CrashRecords.take() > 0 else { return }
+            warnings.set(
+                "crash",
+                [
+                    "This host's kernel had crashed; what it said last is in \(CrashRecords.directory) until the next start."
+                ])
+        } catch { console.warn("cannot read crash records: \(error)") }
     }
 
     // MARK: Network
@@ -228,6 +276,33 @@ public final class Init {
                 console.note("\(device) is mounted on \(disk.directory)")
             } catch { console.warn("\(error)") }
         }
+    }
+
+    /// Mounts every disk whose label asks for that.
+    private func mountAutomatically() {
+        let names = ((try? listDirectory("/sys/class/block")) ?? []).sorted()
+        for name in names { mountAutomatically(name) }
+    }
+
+    private func mountAutomatically(_ name: String) {
+        let device = "/dev/\(name)"
+        guard let label = DataDisk.ext4Label(ofDevice: device),
+            let directory = DataDisk.automaticDirectory(label: label), !automatic.contains(name)
+        else { return }
+        // A disk that the kernel command line names is mounted where that says.
+        let table = (try? FileSystem.text(of: "/proc/self/mounts")) ?? ""
+        if table.split(separator: "\n").contains(where: { $0.hasPrefix("\(device) ") }) { return }
+        if mounted.contains(directory) {
+            console.warn("\(device) is not mounted: another disk has the label \(label), too")
+            return
+        }
+        guard let disk = DataDisk("\(device):\(directory)") else { return }
+        do throws(SystemError) {
+            try disk.mount(from: device)
+            automatic.insert(name)
+            mounted.append(directory)
+            console.note("\(device) is mounted on \(directory)")
+        } catch { console.warn("\(error)") }
     }
 
     /// Buses are scanned while this runs; a disk may take its time.
@@ -291,11 +366,13 @@ public final class Init {
             do { try turn(until: sequence.due) } catch { break }
         }
         lab?.advance()
+        watchdog?.prepareForEnd()
         Mounts.syncAll()
         for directory in mounted.reversed() {
             do { try Mounts.unmount(directory) } catch { console.warn("\(error)") }
         }
         Mounts.syncAll()
+        watchdog?.stop()
         console.warn("\(Kernel.end(power))")
     }
 

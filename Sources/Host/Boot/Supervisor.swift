@@ -132,7 +132,7 @@ final class Supervisor {
         let agent = entry.agent
         var launch = Launch(
             path: ProcessDefaults.path(of: agent.arguments[0]), arguments: agent.arguments,
-            environment: ProcessDefaults.environment, terminal: agent.terminal)
+            environment: ProcessDefaults.environment)
         guard agent.isLogged else {
             entry.process = try launch.start()
             return

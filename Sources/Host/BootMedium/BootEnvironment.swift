@@ -39,11 +39,21 @@ public struct BootEnvironment: Equatable, Sendable {
     }
 
     private mutating func take(_ line: [UInt8]) {
-        guard line.first != Self.filling, let equals = line.firstIndex(of: UInt8(ascii: "=")), equals > 0 else {
-            return
-        }
+        guard line.first != Self.filling, let equals = line.firstIndex(of: UInt8(ascii: "=")), equals > 0,
+            line[..<equals].allSatisfy(Self.isName)
+        else { return }
         let name = String(decoding: line[..<equals], as: UTF8.self)
         self[name] = String(decoding: line[(equals + 1)...], as: UTF8.self)
+    }
+
+    /// Whether a byte may stand in a variable's name, which is written without escapes.
+    private static func isName(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"):
+            true
+        default: false
+        }
     }
 
     /// A variable; nil if it is not there, and to take it away.

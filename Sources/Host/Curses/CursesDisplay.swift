@@ -82,7 +82,7 @@ public import Terminal
 
     /// Lines and arrows by their letters in the VT100's line-drawing set, as ncurses names them.
     private static let lines: [Unicode.Scalar: CChar] = [
-        "─": 0x71, "│": 0x78, "┌": 0x6c, "┐": 0x6b, "└": 0x6d, "┘": 0x6a, "↑": 0x2d, "↓": 0x2e,
+        "─": 0x71, "│": 0x78, "┌": 0x6c, "┐": 0x6b, "└": 0x6d, "┘": 0x6a, "├": 0x74, "┤": 0x75, "↑": 0x2d, "↓": 0x2e,
     ]
 
     /// What stands for a character on a terminal that has ASCII only.

@@ -11,7 +11,7 @@ struct Loader {
     private static let modules = [
         "part_gpt", "fat", "normal", "linux", "configfile", "loadenv", "test", "echo", "serial", "terminal", "boot",
         "sleep",
-        "reboot", "halt", "regexp",
+        "reboot", "halt", "regexp", "probe",
     ]
     /// Where the configuration is: on the second partition of the disk that the core was loaded from.
     private static let prefix = "(,gpt2)/grub"

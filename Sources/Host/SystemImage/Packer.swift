@@ -14,20 +14,24 @@ struct Packer {
     /// The initial RAM file system, and what each archive takes in it.
     func pack(_ archives: [RootArchives.Archive]) throws(ImageError) -> (initrd: [UInt8], sizes: [Int]) {
         var tools: [Tool] = []
-        for archive in archives {
+        for archive in archives where archive.isCompressible {
             if let tool = try start(archive) { tools.append(tool) }
         }
         for tool in tools { try tool.wait() }
         var initrd: [UInt8] = []
         var sizes: [Int] = []
         for archive in archives {
-            var packed = try content(of: path(archive))
-            // The kernel skips zeros between archives (init/initramfs.c, unpack_to_rootfs).
-            packed += [UInt8](repeating: 0, count: (4 - packed.count % 4) % 4)
-            // Written down only now that the tool has succeeded.
-            try describingFailure { () throws(SystemError) in
-                try Files.replace("\(path(archive)).key", with: Array(key(archive).utf8))
+            var packed = archive.cpio
+            if archive.isCompressible {
+                packed = try content(of: path(archive))
+                // Written down only now that the tool has succeeded.
+                try describingFailure { () throws(SystemError) in
+                    try Files.replace("\(path(archive)).key", with: Array(key(archive).utf8))
+                }
             }
+            // The kernel skips zeros between archives, and wants those that are not compressed aligned (init/initramfs.c,
+            // unpack_to_rootfs).
+            packed += [UInt8](repeating: 0, count: (4 - packed.count % 4) % 4)
             sizes.append(packed.count)
             initrd += packed
         }

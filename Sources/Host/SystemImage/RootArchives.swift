@@ -7,6 +7,8 @@ struct RootArchives {
         var name: String
         /// Bytes of the files in it.
         var raw: Int
+        /// Whether there is anything to gain by compressing it.
+        var isCompressible: Bool
         var cpio: [UInt8]
     }
 
@@ -16,13 +18,22 @@ struct RootArchives {
         let list = try ModuleList(
             parsing: String(decoding: try content(of: inputs.modules), as: UTF8.self), name: inputs.modules)
         try addFiles(inputs, list, trusted: trusted)
-        try addFirmware()
+        try addFirmware(inputs)
         try addModules(inputs, list)
         try addWafer(inputs)
     }
 
-    private mutating func add(_ name: String, raw: Int, _ archive: consuming CPIOArchive) {
-        archives.append(Archive(name: name, raw: raw, cpio: archive.finish()))
+    private mutating func add(_ name: String, raw: Int, isCompressible: Bool = true, _ archive: consuming CPIOArchive) {
+        archives.append(Archive(name: name, raw: raw, isCompressible: isCompressible, cpio: archive.finish()))
+    }
+
+    /// Adds a volume, and a link to it from where its content is looked for.
+    private mutating func add(_ volume: RootVolume, at path: String, _ inputs: ImageInputs) throws(ImageError) {
+        let image = try volume.image(isQuick: inputs.isQuick, directory: inputs.work)
+        var archive = CPIOArchive()
+        archive.file("volumes/\(volume.name).squashfs", image)
+        archive.link(path, to: "/volumes/\(volume.name)")
+        add(volume.name, raw: volume.raw, isCompressible: false, archive)
     }
 
     /// Empty directories, and small files.
@@ -45,33 +56,36 @@ struct RootArchives {
         add("files", raw: files.reduce(0) { $0 + $1.bytes.count }, archive)
     }
 
-    private mutating func addFirmware() throws(ImageError) {
-        var archive = CPIOArchive()
-        var raw = 0
-        for (name, path) in ImageInputs.guestFirmware {
-            let bytes = try content(of: path)
-            raw += bytes.count
-            archive.file("usr/share/wafer/firmware/\(name)", bytes)
-        }
-        add("firmware", raw: raw, archive)
+    private mutating func addFirmware(_ inputs: ImageInputs) throws(ImageError) {
+        var files: [(path: String, bytes: [UInt8])] = []
+        for (name, path) in ImageInputs.guestFirmware { files.append((name, try content(of: path))) }
+        try add(RootVolume(name: "firmware", files: files), at: "usr/share/wafer/firmware", inputs)
     }
 
     private mutating func addModules(_ inputs: ImageInputs, _ list: ModuleList) throws(ImageError) {
         let tree = try ModuleTree(kernel: inputs.kernel)
         let selection = try tree.select(list.modules)
-        var archive = CPIOArchive()
-        var raw = 0
         var files = [
             ("modules.dep", Array(selection.dependencies.utf8)), ("modules.alias", Array(selection.aliases.utf8)),
             ("modules.builtin", try tree.file("modules.builtin")),
         ]
         for path in selection.files { files.append((path, try tree.file(path))) }
-        for (path, bytes) in files {
+        let volume = RootVolume(name: "modules", files: files.map { ("\(tree.release)/\($0.0)", $0.1) })
+        try add(volume, at: "lib/modules", inputs)
+
+        // What mounting the volumes takes.
+        var archive = CPIOArchive()
+        var raw = 0
+        for (index, path) in try tree.select(Self.earlyModules).files.enumerated() {
+            let bytes = try tree.file(path)
             raw += bytes.count
-            archive.file("lib/modules/\(tree.release)/\(path)", bytes)
+            archive.file("lib/early/\(index)-\(Files.name(of: path))", bytes)
         }
-        add("modules", raw: raw, archive)
+        add("early-modules", raw: raw, archive)
     }
+
+    /// Neither needs another module.
+    private static let earlyModules = ["loop", "squashfs"]
 
     /// The one executable, and the names that the kernel calls it by.
     private mutating func addWafer(_ inputs: ImageInputs) throws(ImageError) {

@@ -114,6 +114,14 @@ public struct Canvas: Equatable, Sendable {
         }
     }
 
+    /// Clears whole rows, in the style that each begins with.
+    public mutating func clear(rows: Range<Int>) {
+        for y in rows {
+            guard let first = self[0, y] else { continue }
+            fill(Area(x: 0, y: y, width: size.columns, height: 1), first.style)
+        }
+    }
+
     /// Draws a horizontal line.
     public mutating func rule(_ x: Int, _ y: Int, width: Int, _ style: Style) {
         fill(Area(x: x, y: y, width: width, height: 1), style, "─")

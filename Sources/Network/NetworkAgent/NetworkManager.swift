@@ -70,6 +70,7 @@ final class NetworkManager {
     private func take(_ settings: HostSettings) {
         self.settings = settings
         effective = override?.apply(to: settings.network) ?? settings.network
+        effective.vmknics.removeAll { !$0.isEnabled }
         reconcile()
     }
 

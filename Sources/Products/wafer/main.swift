@@ -1,11 +1,12 @@
 import Boot
+import ConfigAgent
 import DCUI
 import HostDaemon
 import HostService
-import ConfigAgent
 import Linux
 import Logging
 import NetworkAgent
+import TimeSync
 import VMX
 import VMXControl
 
@@ -21,6 +22,8 @@ let usage = """
       host COMMAND   ask the host agent
       netd           the network agent: virtual switches, addresses, names
       net COMMAND    ask the network agent
+      logd           the log agent
+      timed          keeps the clock right by NTP
       log [NAME]     show the host's logs
       configd        keep the settings and boot banks
       settings       look at and change the settings
@@ -53,6 +56,7 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
     case "configd": return ConfigProcess.run(rest)
     case "settings": return SettingsCommand.run(rest)
     case "update": return UpdateCommand.run(rest)
+    case "timed": return TimeProcess.run(rest)
     case "vmx": return VMXProcess.run(rest)
     case "vm": return ControlCommand.run(rest)
     case "--version", "version":

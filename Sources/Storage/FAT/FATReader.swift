@@ -141,10 +141,12 @@ public struct FATReader {
     private func chain(
         from first: UInt32, count: UInt64, isExact: Bool, _ path: String
     ) throws(FATReadError) -> [Stretch] {
+        // Longer than the whole file system: the chain would have to go round.
+        guard !isExact || count <= clusters * clusterSize else { throw .damaged(path) }
         var stretches: [Stretch] = []
-        var left = count
+        var left = min(count, clusters * clusterSize)
         var cluster = first
-        // A chain that goes round ends here, too: `left` gets less with each cluster.
+        // A chain that goes round ends, too: `left` gets less with each cluster.
         while left > 0 {
             guard cluster >= 2, UInt64(cluster) - 2 < clusters else {
                 if !isExact, isEnd(cluster), !stretches.isEmpty { break }

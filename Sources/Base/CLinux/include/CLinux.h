@@ -7,9 +7,12 @@
 #define WAFER_CLINUX_H
 
 #include "system.h"
+#include "clock.h"
 #include "files.h"
 #include "inet.h"
+#include "hardware.h"
 #include "kvm.h"
+#include "loop.h"
 #include "memory.h"
 #include "netlink.h"
 #include "process.h"

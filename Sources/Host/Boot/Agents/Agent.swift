@@ -18,8 +18,6 @@ struct Agent: Equatable {
     var restart = Restart.always
     /// Where it answers questions; nil if it answers none and so is not asked whether it is well.
     var socket: String?
-    /// The terminal that it has for itself as standard input and output.
-    var terminal: String?
     /// The host is of little use without it: a trial boot is confirmed only when all of these are well.
     var isVital = false
     /// Whether it gets the log's socket, as descriptor 3.
@@ -47,8 +45,7 @@ struct Agent: Equatable {
         for terminal in terminals {
             agents.append(
                 Agent(
-                    name: "dcui-\(terminal)", arguments: wafer("dcui", terminal), needs: ["configd"],
-                    terminal: "/dev/\(terminal)"))
+                    name: "dcui-\(terminal)", arguments: wafer("dcui", "/dev/\(terminal)"), needs: ["configd"]))
         }
         return agents
     }

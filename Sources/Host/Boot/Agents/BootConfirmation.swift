@@ -22,6 +22,9 @@ struct BootConfirmation {
         startedAt = now
     }
 
+    /// Whether this boot is on trial and has not proved itself yet.
+    var needsProof: Bool { isTrial && !isDecided }
+
     /// When to look again at the latest; nil if all is decided.
     var due: UInt64? {
         if isDecided { return nil }

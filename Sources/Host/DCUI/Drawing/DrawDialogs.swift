@@ -17,11 +17,15 @@ extension ConsoleState {
         let area = Area(
             x: (size.columns - outer.columns) / 2, y: max(0, (size.rows - 1 - outer.rows) / 2), width: outer.columns,
             height: outer.rows)
+        // Halves of words beside a dialog would look torn.
+        canvas.clear(rows: area.y..<area.y + area.height)
         canvas.box(area, frame: .frame, inside: .dialog)
         canvas.text(" \(title) ", area.x + 2, area.y, .frame, width: area.width - 4)
         if !hints.isEmpty {
             let y = area.y + area.height - 2
-            canvas.rule(area.x + 1, y - 1, width: area.width - 2, .frame)
+            canvas.rule(area.x, y - 1, width: area.width, .frame)
+            canvas.put("├", area.x, y - 1, .frame)
+            canvas.put("┤", area.x + area.width - 1, y - 1, .frame)
             drawHints(hints, area.x + 3, y, .frame, .dialogFaint, &canvas)
         }
         return Area(x: area.x + 3, y: area.y + 2, width: width, height: area.height - 4 - keys)

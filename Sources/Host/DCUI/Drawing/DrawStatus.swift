@@ -80,10 +80,21 @@ extension ConsoleState {
         } else {
             line("Address", hasObserved ? "Starting: the network has not answered yet …" : "Starting …")
         }
-        y += 1
-        for warning in warnings {
-            let lines = DisplayText.wrapped(warning, area.width - 2)
-            guard y + lines.count <= end else { break }
+        drawWarnings(Area(x: area.x, y: y + 1, width: area.width, height: end - y - 1), &canvas)
+    }
+
+    private func drawWarnings(_ area: Area, _ canvas: inout Canvas) {
+        let texts = warnings.map { DisplayText.wrapped($0, area.width - 2) }
+        var y = area.y
+        let end = area.y + area.height
+        for (index, lines) in texts.enumerated() {
+            // If not all have room, the last row says how many more there are.
+            let rest = texts[index...].reduce(0) { $0 + $1.count }
+            guard y + rest <= end || y + lines.count < end else {
+                let count = texts.count - index
+                canvas.text("! \(count) more: see Support Information.", area.x, y, .warning, width: area.width)
+                return
+            }
             canvas.text("!", area.x, y, .warning)
             for line in lines {
                 canvas.text(line, area.x + 2, y, .warning)

@@ -36,7 +36,7 @@ extension KeyboardLayout {
         name: "it", title: "Italian",
         plain: ["\\1234567890'ì", "qwertyuiopè+", "asdfghjklòàù", "<zxcvbnm,.-"],
         shift: ["|!\"£$%&/()=?^", "QWERTYUIOPé*", "ASDFGHJKLç°§", ">ZXCVBNM;:_"],
-        third: "7{0}[[]];@'#e€")
+        third: "7{0}[[]];@'#-`=~e€")
 
     private static let swedish = KeyboardLayout(
         name: "se", title: "Swedish",

@@ -10,8 +10,8 @@ public struct HostObservation: Equatable, Sendable {
     public var network: NetworkObservation?
     public var machines: [MachineObservation]?
     public var banks: BankObservation?
-    /// Whether settings survive a restart.
-    public var isPersistent: Bool?
+    /// What the administrator should know about how settings are kept: a damaged copy, no place to keep them. Sentences.
+    public var notices: [String] = []
     /// How many disks there are that can hold virtual machines.
     public var dataDisks: Int?
     /// Seconds since the host started.

@@ -37,7 +37,7 @@ public enum DCUIProcess {
                     path = argument
                 }
             }
-            self.path = path ?? self.path
+            if let path { self.path = path == "-" || path.hasPrefix("/") ? path : "/dev/\(path)" }
         }
 
         func terminal(environment: String?) -> String {

@@ -119,7 +119,6 @@ extension DemoServices {
                 .init(name: "A", version: Version.text, state: "confirmed"),
                 .init(name: "B", version: "0.0.9", state: "ready"),
             ])
-        observation.isPersistent = true
         observation.dataDisks = 1
         observation.uptime = 3 * 86_400 + 7 * 3600
         return observation

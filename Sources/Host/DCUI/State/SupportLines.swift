@@ -18,7 +18,12 @@ extension ConsoleState {
         fact("Version", "Wafer \(host.version)")
         fact("Name", known(host.network?.hostName ?? host.settings?.hostName))
         fact("Running for", known(host.uptime.map(Wording.uptime)))
-        fact("Settings", host.isPersistent.map { $0 ? "kept on the boot medium" : "in memory only" } ?? "not known")
+
+        let warnings = warnings
+        if !warnings.isEmpty {
+            section("To be looked after")
+            lines += warnings.map { "  " + $0 }
+        }
 
         section("Boot banks")
         if let banks = host.banks {

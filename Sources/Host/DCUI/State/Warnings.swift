@@ -25,9 +25,7 @@ extension ConsoleState {
             if settings.access.lockdown { warnings.append("Lockdown mode is on.") }
         }
         if host.dataDisks == 0 { warnings.append("There is no disk for virtual machines.") }
-        if host.isPersistent == false {
-            warnings.append("Settings are not kept when the host restarts: the boot medium cannot be written.")
-        }
+        warnings += host.notices
         if let banks = host.banks, banks.isTrial {
             warnings.append("This version runs on trial from bank \(banks.running) until the host has confirmed it.")
         }
