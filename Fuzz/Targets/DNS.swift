@@ -18,7 +18,9 @@ func fuzzDNS(_ bytes: [UInt8]) {
         }
         var start = 0
         let encoded = name.bytes
-        check(DomainName.read(encoded, at: &start) == name && start == encoded.count, "a name reads back as it was written")
+        check(
+            DomainName.read(encoded, at: &start) == name && start == encoded.count,
+            "a name reads back as it was written")
     }
     // A name at every place, as pointers reach them.
     for index in message.indices.prefix(64) {

@@ -290,7 +290,9 @@ struct DHCPClientTests {
         #expect(bench.send(.linkUp) == [])
     }
 
-    @Test("whatever comes in whatever order, time goes on and an unused address is never given up twice", arguments: 0..<40)
+    @Test(
+        "whatever comes in whatever order, time goes on and an unused address is never given up twice",
+        arguments: 0..<40)
     func anything(seed: UInt64) throws {
         var chance = Chance(seed: seed)
         var bench = Bench(DHCPClient(.init(macAddress: here), seed: seed))
@@ -315,7 +317,9 @@ struct DHCPClientTests {
                     isConfigured = false
                 }
             }
-            if let held = bench.client.held, isConfigured, bench.client.state == .bound { #expect(held.end > bench.now) }
+            if let held = bench.client.held, isConfigured, bench.client.state == .bound {
+                #expect(held.end > bench.now)
+            }
             if bench.client.state != .waitingForLink { #expect(bench.client.deadline != nil) }
         }
     }
@@ -375,7 +379,9 @@ struct LinkLocalClientTests {
         _ = client.handle(.timer, now: now)
         let taken = try #require(client.address)
         #expect(
-            client.handle(.arp(.announcement(taken, from: there)), now: now) == [.send(.announcement(taken, from: here))])
+            client.handle(.arp(.announcement(taken, from: there)), now: now) == [
+                .send(.announcement(taken, from: here))
+            ])
         now += 5 * second
         #expect(client.handle(.arp(.announcement(taken, from: there)), now: now).first == .deconfigure)
         #expect(client.address == nil)

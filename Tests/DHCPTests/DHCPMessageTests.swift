@@ -9,7 +9,8 @@ struct DHCPMessageTests {
 
     /// A server's acknowledgement with these options after the message's kind.
     static func reply(_ options: [UInt8], kind: UInt8 = 5, file: [UInt8] = [], name: [UInt8] = []) -> [UInt8] {
-        var bytes: [UInt8] = [2, 1, 6, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 10, 0, 2, 15] + [UInt8](repeating: 0, count: 8)
+        var bytes: [UInt8] =
+            [2, 1, 6, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 10, 0, 2, 15] + [UInt8](repeating: 0, count: 8)
         bytes += [0x52, 0x54, 0, 0x12, 0x34, 0x56] + [UInt8](repeating: 0, count: 10)
         bytes += name + [UInt8](repeating: 0, count: 64 - name.count)
         bytes += file + [UInt8](repeating: 0, count: 128 - file.count)
@@ -72,7 +73,8 @@ struct DHCPMessageTests {
     @Test("classless routes replace the router, and broken ones are none")
     func routes() {
         let routes = lease(
-            [3, 4, 10, 0, 2, 9, 121, 20, 24, 192, 168, 5, 10, 0, 2, 7, 0, 10, 0, 2, 8, 17, 10, 9, 255, 0, 0, 0, 0])?.routes
+            [3, 4, 10, 0, 2, 9, 121, 20, 24, 192, 168, 5, 10, 0, 2, 7, 0, 10, 0, 2, 8, 17, 10, 9, 255, 0, 0, 0, 0])?
+            .routes
         #expect(
             routes == [
                 .init(network: IPv4Address(192, 168, 5, 0), prefix: 24, router: IPv4Address(10, 0, 2, 7)),
@@ -105,7 +107,8 @@ struct DHCPMessageTests {
     @Test("addresses no host can have are not taken")
     func impossible() {
         #expect(DHCPMessage(Self.reply([51, 4, 0, 0, 0x0e, 0x10])).flatMap { DHCPLease($0) } == nil)
-        #expect(DHCPMessage(Self.reply([54, 4, 255, 255, 255, 255, 51, 4, 0, 0, 1, 0])).flatMap { DHCPLease($0) } == nil)
+        #expect(
+            DHCPMessage(Self.reply([54, 4, 255, 255, 255, 255, 51, 4, 0, 0, 1, 0])).flatMap { DHCPLease($0) } == nil)
         #expect(DHCPMessage(Self.reply([54, 4, 10, 0, 2, 2, 51, 4, 0, 0, 0, 0])).flatMap { DHCPLease($0) } == nil)
         #expect(lease([1, 4, 255, 0, 255, 0])?.prefix == 8)
         #expect(lease([3, 4, 127, 0, 0, 1, 6, 4, 224, 0, 0, 1])?.gateway == nil)

@@ -14,7 +14,10 @@ struct DomainNameTests {
 
     @Test(
         "what cannot be a host's name is refused",
-        arguments: ["", ".", "a..b", ".a", "a b", "ü.org", String(repeating: "x", count: 64), String(repeating: "a.", count: 128) + "a"])
+        arguments: [
+            "", ".", "a..b", ".a", "a b", "ü.org", String(repeating: "x", count: 64),
+            String(repeating: "a.", count: 128) + "a",
+        ])
     func refused(text: String) { #expect(DomainName(text) == nil) }
 
     @Test("pointers lead backwards only, so that none leads in circles")
@@ -25,7 +28,9 @@ struct DomainNameTests {
         #expect(offset == 12)
         #expect(DomainName.read(message, at: &offset) == DomainName("www.org"))
         #expect(offset == 14)
-        for loop: [UInt8] in [[0xc0, 0], [1, 97, 0xc0, 0], [0xc0, 2, 0xc0, 0], [0xff, 0xff], [0xc0], [0x80, 0], [64]] {
+        for loop: [UInt8] in [
+            [0xc0, 0], [1, 97, 0xc0, 0], [0xc0, 2, 0xc0, 0], [0xff, 0xff], [0xc0], [0x80, 0], [64],
+        ] {
             var offset = 0
             #expect(DomainName.read(loop, at: &offset) == nil)
         }
@@ -69,7 +74,9 @@ struct AnswerBuilder {
 
 @Suite("DNS answers")
 struct DNSAnswerTests {
-    private let question = DNSQuestion(DomainName("www.example.org")!, .a)
+    private let question: DNSQuestion
+
+    init() throws { question = DNSQuestion(try #require(DomainName("www.example.org")), .a) }
 
     private func answer(_ builder: AnswerBuilder) -> DNSAnswer? {
         DNSAnswer(builder.bytes, to: question, identifier: 7)
@@ -113,7 +120,9 @@ struct DNSAnswerTests {
         #expect(DNSAnswer(builder.bytes, to: DNSQuestion(question.name, .aaaa), identifier: 7) == nil)
         #expect(DNSAnswer(builder.bytes, to: DNSQuestion(DomainName("x")!, .a), identifier: 7) == nil)
         #expect(answer(AnswerBuilder(question, flags: [0x01, 0])) == nil)
-        for count in 0..<33 { #expect(DNSAnswer(Array(builder.bytes.prefix(count)), to: question, identifier: 7) == nil) }
+        for count in 0..<33 {
+            #expect(DNSAnswer(Array(builder.bytes.prefix(count)), to: question, identifier: 7) == nil)
+        }
         #expect(DNSAnswer(Array(builder.bytes.dropLast()), to: question, identifier: 7)?.values == [])
     }
 

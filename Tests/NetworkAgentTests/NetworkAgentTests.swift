@@ -38,7 +38,8 @@ struct NetworkAgentTests {
             source = DefaultSettings(settings)
             socket = "\(directory)/net.sock"
             agent = try NetworkAgent(
-                on: loop, source: source, discovery: VethDiscovery(), directory: directory, socket: socket, log: { _ in })
+                on: loop, source: source, discovery: VethDiscovery(), directory: directory, socket: socket,
+                log: { _ in })
             try loop.start()
         }
 
@@ -150,12 +151,15 @@ struct NetworkAgentTests {
                 let tap = try TapQueue("tap0")
                 let client = try ServiceClient(rig.socket)
                 _ = try client.ask(ConnectPort(portGroup: "VM Network", tap: tap.name))
-                try eventually("there is no link") { try client.ask(GetNetworkStatus()).adapters.first?.hasLink == true }
+                try eventually("there is no link") {
+                    try client.ask(GetNetworkStatus()).adapters.first?.hasLink == true
+                }
                 let status = try client.ask(GetNetworkStatus())
                 #expect(status.adapters.map(\.name) == ["vmnic0"])
                 #expect(status.switches[0].uplinks == ["vmnic0"])
                 #expect(status.switches[0].portGroups.map(\.ports) == [["tap0"], ["vmk0"]])
-                #expect(status.vmknics[0].ipv4 == IPv4Status(address: IPv4Address(10, 5, 0, 7), prefix: 24, origin: .fixed))
+                #expect(
+                    status.vmknics[0].ipv4 == IPv4Status(address: IPv4Address(10, 5, 0, 7), prefix: 24, origin: .fixed))
                 #expect(status.gateway == IPv4Address(10, 5, 0, 1))
                 #expect(status.problems == [])
                 #expect(rig.source.settings.network.adapters.map(\.name) == ["vmnic0"])

@@ -52,7 +52,9 @@ struct TrialTests {
         #expect(read?.secondsLeft(now: .max) == 0)
     }
 
-    @Test("what is no trial, or one from before the machine's start, is none", arguments: ["", "trial 1\n", "trial 1\nx\n", "trial 2\n5\n", "trial 1\n9000000000000000000\n"])
+    @Test(
+        "what is no trial, or one from before the machine's start, is none",
+        arguments: ["", "trial 1\n", "trial 1\nx\n", "trial 2\n5\n", "trial 1\n9000000000000000000\n"])
     func none(text: String) { #expect(Trial(text: text, now: 1) == nil) }
 }
 

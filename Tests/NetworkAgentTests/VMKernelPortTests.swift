@@ -136,7 +136,8 @@ struct VMKernelPortTests {
                 // More addresses than fit 512 bytes.
                 let many = (1...60).map { "10.88.0.\($0) many.lab.test\n" }.joined()
                 let server = try NameServer(
-                    link: "vmk0", directory: directory, hosts: "10.77.0.9 esx9.lab.test\nfd00::9 esx9.lab.test\n" + many)
+                    link: "vmk0", directory: directory, hosts: "10.77.0.9 esx9.lab.test\nfd00::9 esx9.lab.test\n" + many
+                )
                 defer { server.stop() }
                 var network = try NetworkConfiguration()
                 try network.add(IPv4Address(10, 77, 0, 7), prefix: 24, to: "vmk0")

@@ -35,7 +35,7 @@ struct NetworkStatusTests {
         var vmknic = VMKNICStatus()
         vmknic.isManagement = true
         vmknic.ipv4 = IPv4Status(address: IPv4Address(169, 254, 7, 7), prefix: 16, origin: .linkLocal)
-        vmknic.ipv6 = [IPv6Status(network: IPv6Network("fd00::5/64")!, origin: .advertised)]
+        vmknic.ipv6 = IPv6Network("fd00::5/64").map { [IPv6Status(network: $0, origin: .advertised)] } ?? []
         vmknic.dhcp = .renewing
         vmknic.leaseSecondsLeft = 5
         status.vmknics = [vmknic]

@@ -11,13 +11,15 @@ private let second = IPv4Address(10, 0, 0, 2)
 struct LookupTests {
     private let settings = ResolverSettings(servers: [first, second], searchDomains: ["lab.org", "org"])
 
-    private func answer(_ question: DNSQuestion, flags: [UInt8] = [0x81, 0x80], _ address: [UInt8]? = nil) -> DNSAnswer? {
+    private func answer(_ question: DNSQuestion, flags: [UInt8] = [0x81, 0x80], _ address: [UInt8]? = nil) -> DNSAnswer?
+    {
         var bytes = question.message(identifier: 1)
         bytes[2] = flags[0]
         bytes[3] = flags[1]
         if let address {
             bytes[7] = 1
-            bytes += question.name.bytes + [0, UInt8(question.type.rawValue), 0, 1, 0, 0, 0, 1, 0, UInt8(address.count)]
+            bytes +=
+                question.name.bytes + [0, UInt8(question.type.rawValue), 0, 1, 0, 0, 0, 1, 0, UInt8(address.count)]
             bytes += address
         }
         return DNSAnswer(bytes, to: question, identifier: 1)
@@ -81,7 +83,9 @@ struct LookupTests {
         #expect(again.0 == asked)
         #expect(again.1 == first)
         #expect(again.2)
-        #expect(lookup.answered(answer(asked, flags: [0x83, 0x80], [1, 1, 1, 1])) == .done([.ipv4(IPv4Address(1, 1, 1, 1))]))
+        #expect(
+            lookup.answered(answer(asked, flags: [0x83, 0x80], [1, 1, 1, 1])) == .done([.ipv4(IPv4Address(1, 1, 1, 1))])
+        )
     }
 
     @Test("other names are followed, but not for ever")

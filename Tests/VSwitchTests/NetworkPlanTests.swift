@@ -180,7 +180,8 @@ struct NetworkPlanTests {
         let plan = NetworkPlan(settings, present(adapter(0)))
         #expect(
             plan.problems == [
-                "vSwitch0: MTU 20000 is not between 1280 and 9000; 9000 is used", "vSwitch0: there is no adapter vmnic7",
+                "vSwitch0: MTU 20000 is not between 1280 and 9000; 9000 is used",
+                "vSwitch0: there is no adapter vmnic7",
                 "\"eth0; rm\" is no vmkernel port's name: vmk0, vmk1 …", "vmk1: there is no port group \"gone\"",
             ])
         #expect(plan.link("vSwitch0")?.mtu == 9000)
@@ -188,7 +189,9 @@ struct NetworkPlanTests {
         #expect(plan.links.allSatisfy { $0.name != "vmk1" })
     }
 
-    @Test("a switch's name that is no link's name gets one, always the same", arguments: ["a/b", "Ünïcode", "vmk0", "lo", "a switch of 20 bytes", ""])
+    @Test(
+        "a switch's name that is no link's name gets one, always the same",
+        arguments: ["a/b", "Ünïcode", "vmk0", "lo", "a switch of 20 bytes", ""])
     func names(name: String) {
         let bridge = LinkNames.bridge(of: name)
         #expect(bridge.hasPrefix("vs-"))

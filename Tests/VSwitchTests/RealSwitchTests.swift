@@ -32,7 +32,7 @@ final class Station {
         frame += [0x88, 0xb5, marker] + [UInt8](repeating: 0, count: 45)
         var bytes = [UInt8](repeating: 0, count: TapQueue.headerSize) + frame
         bytes.withUnsafeMutableBytes { buffer in
-            var piece = IOVector(base: buffer.baseAddress!, count: buffer.count)
+            var piece = IOVector(base: buffer.baseAddress, count: buffer.count)
             _ = writeRecord(tap.raw, &piece, 1)
         }
     }
@@ -43,7 +43,7 @@ final class Station {
         var buffer = [UInt8](repeating: 0, count: 2048)
         while true {
             let count = buffer.withUnsafeMutableBytes { bytes -> Int in
-                var piece = IOVector(base: bytes.baseAddress!, count: bytes.count)
+                var piece = IOVector(base: bytes.baseAddress, count: bytes.count)
                 guard case .done(let count) = readRecord(tap.raw, &piece, 1) else { return 0 }
                 return count
             }
@@ -54,7 +54,9 @@ final class Station {
                 vlan = frame.dropFirst(2).prefix(2).reduce(0) { $0 << 8 | UInt16($1) } & 0xfff
                 frame = frame.dropFirst(4)
             }
-            if frame.starts(with: [0x88, 0xb5]), let marker = frame.dropFirst(2).first { result.append((marker, vlan)) }
+            if frame.starts(with: [0x88, 0xb5]), let marker = frame.dropFirst(2).first {
+                result.append((marker, vlan))
+            }
         }
     }
 }
@@ -204,7 +206,8 @@ struct RealSwitchTests {
         }
     }
 
-    @Test("when an uplink fails the other one takes over, and hands back as the settings say", arguments: [true, false])
+    @Test(
+        "when an uplink fails the other one takes over, and hands back as the settings say", arguments: [true, false])
     func failover(failback: Bool) throws {
         try inOwnNetwork {
             var network = try NetworkConfiguration()
