@@ -112,7 +112,8 @@ let package = Package(
         target(
             "Network", "NetworkAgent",
             [
-                "Addresses", "ConfigService", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "Log", "Messages",
+                "Addresses", "ConfigService", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "Log",
+                "Messages",
                 "NetworkService", "Resolver", "VSwitch",
             ]),
 
@@ -230,7 +231,8 @@ package.targets += [
         name: "FuzzTargets",
         dependencies: [
             "Addresses", "BlockTestSupport", "BootMedium", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
-            "GuestMemory", "HostModel", "HostService", "Linux", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Virtio",
+            "GuestMemory", "HostModel", "HostService", "Linux", "Messages", "NetEngine", "SimulatedDisk", "StateArea",
+            "Virtio",
             "VirtioTestSupport", "VMDK", "VMXConfig",
             "BlockTestSupport", "BootMedium", "DeviceModel", "FAT", "GuestBoot", "GuestMemory", "HostModel",
             "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Terminal",
@@ -244,7 +246,7 @@ package.targets += [
     tests("DHCP", ["Addresses"]),
     tests("Resolver", ["Addresses", "DNSMessages", "Linux"]),
     tests("NetworkService", ["Addresses", "Messages"]),
-    tests("VSwitch", ["Addresses", "HostModel", "Linux"]),
+    tests("VSwitch", ["Addresses", "HostModel", "Linux", "TestNetwork"]),
     tests(
         "NetworkAgent",
         [
