@@ -250,7 +250,9 @@ package.targets += [
     tests(
         "NetworkAgent",
         [
-            "Addresses", "CLinux", "DHCP", "HostLink", "HostModel", "Linux", "NetworkService", "TestFiles",
+            "Addresses", "CLinux", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "NetworkService",
+            "Resolver",
+            "TestFiles",
             "TestNetwork", "VSwitch",
         ]),
     tests("Boot", ["Addresses", "Linux", "TestFiles"]),

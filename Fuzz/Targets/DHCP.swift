@@ -57,6 +57,8 @@ private func runClient(_ bytes: [UInt8]) {
     note(client.handle(.linkUp, now: now))
     var rest = bytes[...]
     while let step = rest.popFirst() {
+        // No clock that counts from a machine's start gets anywhere near.
+        if now > 1 << 62 { return }
         switch step % 4 {
         case 0:
             now = max(now, client.deadline ?? now)

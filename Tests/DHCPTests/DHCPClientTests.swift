@@ -32,7 +32,7 @@ private struct Bench {
 
     /// The message sent last.
     func message() throws -> DHCPMessage {
-        for case let action in actions.reversed() {
+        for action in actions.reversed() {
             switch action {
             case .broadcast(let message, _), .unicast(let message, _): return message
             default: continue

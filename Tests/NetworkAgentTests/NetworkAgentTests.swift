@@ -14,10 +14,11 @@ import VSwitch
 private struct VethDiscovery: AdapterDiscovery {
     func adapters(among links: [NetworkLink], known: [AdapterSettings]) -> [Adapter] {
         links.compactMap { link in
-            guard link.kind == "veth", link.name.contains("nic"), let digit = link.name.utf8.last else { return nil }
+            guard link.kind == "veth", link.name.contains("nic") else { return nil }
+            // A link's number stays the same whatever it is called.
             return Adapter(
-                link: link.name, macAddress: MACAddress(number: 0x0200_0000_0000 + UInt64(digit)),
-                bus: "0000:00:0\(Character(Unicode.Scalar(digit))).0", hasLink: link.hasCarrier)
+                link: link.name, macAddress: MACAddress(number: 0x0200_0000_0000 + UInt64(link.index)),
+                bus: "0000:00:\(link.index + 10).0", hasLink: link.hasCarrier)
         }
     }
     func hardware(of link: String) -> (driver: String, numbers: String) { ("veth", "") }

@@ -168,8 +168,8 @@ struct RealSwitchTests {
                 }
             }
             let trunk = stations["right 4095"]?.received() ?? []
-            #expect(trunk.map(\.marker) == [100, 101, 102])
-            #expect(trunk.map(\.vlan) == [nil, 10, 20])
+            #expect(trunk.map { $0.marker } == [100, 101, 102])
+            #expect(trunk.map { $0.vlan } == [nil, 10, 20])
             // A trunk's own tags are followed.
             stations["left 4095"]?.send(7, vlan: 20)
             try eventually("a trunk's tagged frame did not arrive") {
