@@ -112,8 +112,8 @@ let package = Package(
         target(
             "Network", "NetworkAgent",
             [
-                "Addresses", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "Messages", "NetworkService",
-                "Resolver", "VSwitch",
+                "Addresses", "ConfigService", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "Log",
+                "Messages", "NetworkService", "Resolver", "VSwitch",
             ]),
 
         target("Host", "ConfigService", ["HostLink", "Messages"]),
@@ -229,13 +229,24 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "BlockTestSupport", "BootMedium", "DeviceModel", "FAT", "GuestBoot", "GuestMemory", "HostModel",
-            "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Terminal",
-            "TimeSync", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
+            "Addresses", "BlockTestSupport", "BootMedium", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
+            "GuestMemory", "HostModel", "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine",
+            "SimulatedDisk", "StateArea", "Terminal", "TimeSync", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
         swiftSettings: common),
+    tests("DNSMessages", ["Addresses"]),
+    tests("DHCP", ["Addresses"]),
+    tests("Resolver", ["Addresses", "DNSMessages", "Linux"]),
+    tests("NetworkService", ["Addresses", "Messages"]),
+    tests("VSwitch", ["Addresses", "HostModel", "Linux", "TestNetwork"]),
+    tests(
+        "NetworkAgent",
+        [
+            "Addresses", "CLinux", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "NetworkService",
+            "Resolver", "TestFiles", "TestNetwork", "VSwitch",
+        ]),
     tests("Boot", ["Addresses", "Linux", "TestFiles"]),
 ]
 

@@ -18,6 +18,8 @@ public struct FuzzTarget: Sendable {
     public static let all: [FuzzTarget] = [
         FuzzTarget("BootEnvironment", fuzzBootEnvironment),
         FuzzTarget("FATReader", fuzzFATReader),
+        FuzzTarget("DHCP", fuzzDHCP),
+        FuzzTarget("DNS", fuzzDNS),
         FuzzTarget("GuestBoot", fuzzGuestBoot),
         FuzzTarget("SettingsText", fuzzSettingsText),
         FuzzTarget("StateArea", fuzzStateArea),

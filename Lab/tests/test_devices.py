@@ -26,7 +26,8 @@ def run(host, pattern: str) -> str:
     return output
 
 
-@pytest.mark.parametrize("suite", ["VirtioTests.NetTapTests", "VirtioTests.SocketTests", "LinuxTests.VhostTests", "LinuxTests.TapTests"])
+@pytest.mark.parametrize("suite", ["VirtioTests.NetTapTests", "VirtioTests.SocketTests", "LinuxTests.VhostTests", "LinuxTests.TapTests",
+                                   "VSwitchTests.RealSwitchTests", "NetworkAgentTests.NetworkAgentTests"])
 def test_nothing_is_skipped_and_all_pass(host, suite):
     output = run(host, suite)
     assert "skipped" not in output

@@ -13,6 +13,9 @@ int wafer_set_thread_name(const char *name) { return pthread_setname_np(pthread_
 int wafer_fallocate(int fd, int mode, off_t offset, off_t count) { return fallocate(fd, mode, offset, count); }
 
 int wafer_unshare(int flags) { return unshare(flags); }
+
+int wafer_setns(int fd, int kind) { return setns(fd, kind); }
+
 int wafer_accept4(int fd) { return accept4(fd, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK); }
 
 int wafer_peer_credentials(int fd, int *process, unsigned *user, unsigned *group) {

@@ -7,3 +7,10 @@ import CLinux
 public func enterNewNetwork() throws(SystemError) {
     try retrying("make a network namespace") { wafer_unshare(WAFER_CLONE_NEWNET) }
 }
+
+/// Puts the calling thread into a network that is there already.
+///
+/// - Parameter network: a descriptor of it, such as `/proc/thread-self/ns/net` opened by a thread in it.
+public func joinNetwork(_ network: CInt) throws(SystemError) {
+    try retrying("join a network namespace") { wafer_setns(network, WAFER_CLONE_NEWNET) }
+}

@@ -116,3 +116,14 @@ extension NetworkConfiguration {
         try netlink.perform(request, "set up switch port", link)
     }
 }
+
+extension NetworkConfiguration {
+    /// Moves a link to another network (namespaces(7)), where it begins without addresses and switched off.
+    ///
+    /// - Parameter network: a descriptor of that network, such as `/proc/thread-self/ns/net` opened by a thread in it.
+    public mutating func move(_ link: String, to network: CInt) throws(SystemError) {
+        var request = linkRequest(RTM_NEWLINK, index: try Self.index(of: link))
+        request.attribute(IFLA_NET_NS_FD, UInt32(bitPattern: network))
+        try netlink.perform(request, "move link", link)
+    }
+}

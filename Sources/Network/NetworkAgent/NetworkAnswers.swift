@@ -13,6 +13,8 @@ final class NetworkAnswers {
     private let server: ServiceServer
     private let trials: TrialKeeper
     private var lastStatus: NetworkStatus?
+    /// Somebody has asked for events once: before that nobody need know what has changed.
+    private var isWatched = false
     /// Work that goes on; kept until it is done.
     private var resolving: [UInt64: ResolverRequest] = [:]
     private var pinging: [UInt64: PingRequest] = [:]
@@ -27,6 +29,7 @@ final class NetworkAnswers {
         server.on(GetNetworkStatus.self) { [unowned self] (_, _) throws(ServiceError.Refusal) in status }
         server.on(WatchNetworkStatus.self) { [unowned self] (_, peer) throws(ServiceError.Refusal) in
             peer.wantsEvents = true
+            isWatched = true
             return status
         }
         server.on(RenewLeases.self) { (_, _) throws(ServiceError.Refusal) in
@@ -69,6 +72,7 @@ final class NetworkAnswers {
     }
 
     private func announce() {
+        guard isWatched else { return }
         let status = status
         // What only counts down is no change.
         var compared = status

@@ -31,6 +31,8 @@ final class NetworkManager {
     private(set) var ports: [String: VMKernelPort] = [:]
     private(set) var problems: [String] = []
     private(set) var hostName = ""
+    /// Of each switch, the adapter that carries its traffic.
+    private var carriers: [String: String] = [:]
     /// Called after each look at the network.
     var looked: (() -> Void)?
 
@@ -84,6 +86,7 @@ final class NetworkManager {
             found += plan.problems
             found += try LinkExecutor.apply(plan.links, &network) { [log] in log("network: \($0)") }
             actual = try ActualNetwork(&network)
+            notifySwitches()
             updatePorts()
             applyHostName()
             found += applyAddresses()
@@ -125,6 +128,29 @@ final class NetworkManager {
             present.vmknicMTUs[vmknic.name] = ports[vmknic.name]?.lease?.mtu.map(UInt32.init)
         }
         return present
+    }
+
+    /// When another adapter carries a switch's traffic, the stations behind it are found at another port of the physical switches.
+    private func notifySwitches() {
+        for (virtualSwitch, uplinks) in plan.uplinks {
+            let up = uplinks.filter { actual.link($0).map { $0.hasCarrier && $0.bondPort?.isActive != false } == true }
+            guard let carrier = up.first, carriers[virtualSwitch] != carrier else { continue }
+            let before = carriers.updateValue(carrier, forKey: virtualSwitch)
+            if let before { log("network: \(virtualSwitch): \(carrier) carries the traffic, \(before) does no more") }
+            guard before != nil, let bridge = actual.link(LinkNames.bridge(of: virtualSwitch)),
+                let uplink = actual.links.first(where: {
+                    $0.master == bridge.index && ($0.name == carrier || $0.kind == "bond")
+                }), let native = actual.vlans[uplink.index]?.untagged
+            else { continue }
+            let ports = Set(actual.links.filter { $0.master == bridge.index && $0.index != uplink.index }.map(\.index))
+            guard let learned = try? network.learnedAddresses(),
+                let socket = try? PacketSocket(.arp, link: uplink.index)
+            else { continue }
+            for station in learned where ports.contains(station.port) {
+                let tag = station.vlan == native || station.vlan == 0 ? nil : station.vlan
+                try? socket.send(MoveNotice.frame(for: station.address, vlan: tag))
+            }
+        }
     }
 
     // MARK: vmkernel ports

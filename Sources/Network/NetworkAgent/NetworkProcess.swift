@@ -1,6 +1,7 @@
 import HostLink
 import HostModel
 import Linux
+import Log
 
 /// `wafer netd`: makes the network be as a new host's settings say, and tells how it is. It does not follow `configd` yet.
 ///
@@ -21,6 +22,8 @@ public enum NetworkProcess {
             return isHelp ? 0 : ExitCode.usage
         }
         ProcessSignals.ignoreBrokenPipes()
+        let messages = Log("netd")
+        let log = { (text: String) in messages.info(text) }
         do {
             try FileSystem.makeDirectory(ServiceAddress.directory)
             try FileSystem.makeDirectory(stateDirectory, permissions: 0o700)
@@ -34,14 +37,15 @@ public enum NetworkProcess {
                     log("wafer.net=\(word) is not ADDRESS/PREFIX[,GATEWAY], dhcp or none; it is ignored")
                 }
             }
+            let source = try ConfigurationSource(memory: "\(stateDirectory)/settings", on: loop, log: log)
             let agent = try NetworkAgent(
-                on: loop, source: DefaultSettings(), discovery: SysfsDiscovery(), directory: stateDirectory,
+                on: loop, source: source, discovery: SysfsDiscovery(), directory: stateDirectory,
                 socket: ServiceAddress.network, override: override, log: log)
             loop.run()
             withExtendedLifetime((signals, agent)) {}
             return 0
         } catch {
-            log("cannot go on: \(error)")
+            messages.error("cannot go on: \(error)")
             return 1
         }
     }
@@ -50,8 +54,6 @@ public enum NetworkProcess {
     private static let stateDirectory = "\(ServiceAddress.directory)/netd"
 
     private enum ExitCode { static let usage: Int32 = 64 }
-
-    private static func log(_ text: String) { writeToStandardError("netd: \(text)\n") }
 }
 
 /// The agent's parts together.

@@ -175,7 +175,7 @@ final class VMKernelPort {
         linkLocal = LinkLocalClient(macAddress: link.macAddress, seed: ~seed, preferred: preferred)
         if lease == nil { chosen = preferred }
         if chosen != nil { linkLocalEvent(.start) }
-        if link.hasLink { dhcpEvent(.linkUp) } else { rearm() }
+        dhcpEvent(link.hasLink ? .linkUp : .linkDown)
     }
 
     private func stopDHCP(release: Bool) {

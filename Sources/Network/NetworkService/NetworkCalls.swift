@@ -36,7 +36,8 @@ public struct RenewLeases: ServiceCall {
     public func write(to writer: inout FieldWriter) {}
 }
 
-/// Takes the management vmkernel ports down and brings them up again: addresses go, DHCP begins anew. Guests notice nothing.
+/// Begins anew with the management vmkernel ports: leases are given back and asked for again, everything is looked at. Guests notice
+/// nothing.
 public struct RestartManagement: ServiceCall {
     public typealias Answer = Done
     public static let kind: UInt16 = 4

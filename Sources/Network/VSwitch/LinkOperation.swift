@@ -41,6 +41,27 @@ public enum LinkOperation: Equatable, Sendable {
     }
 }
 
+extension LinkOperation: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .addBridge(let name, _): "make switch \(name)"
+        case .addBond(let name, let teaming, _): "make team \(name), \(teaming.mode)"
+        case .addPair(let name, let peer, _): "make port \(name), in the switch \(peer)"
+        case .delete(let name): "remove \(name)"
+        case .setUp(let name, let up): "switch \(name) \(up ? "on" : "off")"
+        case .setMaster(let name, let master): master.map { "connect \(name) to \($0)" } ?? "disconnect \(name)"
+        case .setMTU(let name, let mtu): "MTU of \(name): \(mtu)"
+        case .setMACAddress(let name, let address): "MAC address of \(name): \(address)"
+        case .setVLANs(let name, _, let new):
+            "VLANs of \(name): \(new.untagged.map { "\($0) untagged" } ?? "none untagged"), \(new.tagged.count) tagged"
+        case .setPort(let name, let port): "\(name) learns: \(port.learns), floods: \(port.floods)"
+        case .setPreference(let bond, let primary, let reselect):
+            "preferred adapter of \(bond): \(primary ?? "none"), taken again: \(reselect)"
+        case .setIPv6(let name, let on): "IPv6 on \(name): \(on ? "on" : "off")"
+        }
+    }
+}
+
 /// The kernel's IPv6 settings of a link (Documentation/networking/ip-sysctl.rst). They are those of the calling thread's network.
 public enum IPv6Setting {
     private static func path(_ setting: String, _ link: String) -> String {

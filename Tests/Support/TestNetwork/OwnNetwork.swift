@@ -29,3 +29,59 @@ public func inOwnNetwork(_ body: @escaping @Sendable () throws -> Void) throws {
 private final class Outcome: Sendable {
     let error = Mutex<(any Error)?>(nil)
 }
+
+/// A network beside the calling thread's, to be the other side of a cable. It lives as long as this does.
+public final class OtherNetwork: Sendable {
+    private let network: Descriptor
+
+    public init() throws {
+        let made = Mutex<CInt>(-1)
+        let outcome = Outcome()
+        let thread = try Thread(name: "other-network") {
+            do {
+                try enterNewNetwork()
+                let descriptor = try Descriptor(opening: "/proc/thread-self/ns/net", .readOnly)
+                made.withLock { $0 = descriptor.release() }
+            } catch {
+                outcome.error.withLock { $0 = error }
+            }
+        }
+        thread.join()
+        if let error = outcome.error.withLock({ $0 }) { throw error }
+        network = Descriptor(adopting: made.withLock { $0 })
+    }
+
+    /// For moving links there.
+    public var raw: CInt { network.raw }
+
+    /// Runs `body` on a thread in that network, and waits for it. Processes it starts are in that network, too.
+    public func run(_ body: @escaping @Sendable () throws -> Void) throws {
+        let outcome = Outcome()
+        let raw = network.raw
+        let thread = try Thread(name: "other-network") {
+            do {
+                try joinNetwork(raw)
+                try body()
+            } catch {
+                outcome.error.withLock { $0 = error }
+            }
+        }
+        thread.join()
+        if let error = outcome.error.withLock({ $0 }) { throw error }
+    }
+}
+
+/// Why virtual switches cannot be tested on this kernel; nil if they can.
+public let virtualSwitchesUnavailable: String? = {
+    if let networkUnavailable { return networkUnavailable }
+    do {
+        try inOwnNetwork {
+            var network = try NetworkConfiguration()
+            try network.addVLANBridge("probe0")
+            try network.addBond("probe1", BondOptions())
+        }
+        return nil
+    } catch {
+        return "the kernel lacks VLANs in bridges, or bonds (the lab's has them): \(error)"
+    }
+}()

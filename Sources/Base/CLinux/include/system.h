@@ -78,6 +78,7 @@ static inline int wafer_finit_module(int fd, const char *parameters) {
 }
 int wafer_set_thread_name(const char *name);
 int wafer_unshare(int flags);
+int wafer_setns(int fd, int kind);
 int wafer_accept4(int fd);
 // SO_PEERCRED of a connected Unix socket; leaves all as it is if it fails.
 int wafer_peer_credentials(int fd, int *process, unsigned *user, unsigned *group);
