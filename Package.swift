@@ -102,6 +102,14 @@ let package = Package(
         target("Host", "LogService", ["HostLink", "Messages"]),
         target("Host", "Logging", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "LogService", "Messages"]),
         target("Host", "Boot", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "Messages"]),
+        // What agents know from other agents: the settings, addresses of names.
+        target(
+            "Host", "AgentLink", ["ConfigService", "HostLink", "HostModel", "Linux", "Messages", "NetworkService"]),
+        target(
+            "Host", "Logging",
+            ["AgentLink", "Addresses", "Bytes", "HostLink", "HostModel", "Linux", "Log", "LogService", "Messages"]),
+        target("Host", "TimeSync", ["AgentLink", "Bytes", "HostLink", "HostModel", "Linux", "Log"]),
+        target("Host", "Boot", ["Addresses", "Bytes", "ConfigService", "HostLink", "Linux", "Log", "Messages"]),
 
         // Network: virtual switches, addresses, names.
         target("Network", "DNSMessages", ["Addresses", "Bytes"]),
@@ -168,8 +176,12 @@ package.targets += [
     tests("Terminal"),
     tests("Messages", ["Linux"]),
     tests("Signatures"),
+    tests(
+        "AgentLink", ["ConfigService", "HostLink", "HostModel", "Linux", "NetworkService", "TestFiles"]),
     tests("Log", ["Linux", "TestFiles"]),
     tests("Logging", ["HostLink", "Linux", "Log", "LogService", "TestFiles"]),
+    tests("TimeSync", ["Addresses", "CLinux", "Linux", "Log", "TestFiles", "TestNetwork"]),
+    tests("Logging", ["Addresses", "CLinux", "TestNetwork", "HostLink", "Linux", "Log", "LogService", "TestFiles"]),
     // What several test suites share.
     .target(
         name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
@@ -224,6 +236,7 @@ package.targets += [
         dependencies: [
             "BlockTestSupport", "BootMedium", "DeviceModel", "FAT", "GuestBoot", "GuestMemory", "HostModel",
             "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Terminal",
+            "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine", "SimulatedDisk", "StateArea",
             "TimeSync", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(

@@ -48,7 +48,8 @@ struct TimeAgentTests {
                 // -x: it leaves this machine's clock alone.
                 let server = try start(chrony, ["-x", "-d", "-f", "\(directory)/chrony.conf"])
                 defer {
-                    kill(server, SIGTERM)
+                    // It may have inherited a blocked SIGTERM from whatever test ran on this thread before.
+                    kill(server, SIGKILL)
                     waitpid(server, nil, 0)
                 }
                 let clock = NotingClock()
