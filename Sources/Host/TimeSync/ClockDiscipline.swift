@@ -45,7 +45,7 @@ public struct ClockDiscipline: Equatable, Sendable {
         large = 0
         isSynchronized = true
         jitter = jitter == 0 ? abs(offset) : jitter * 0.75 + abs(offset) * 0.25
-        return .slew(max(-Self.slewMax, min(Self.slewMax, offset)), timeConstant: max(2, min(poll - 4, 10)))
+        return .slew(max(-Self.slewMax, min(Self.slewMax, offset)), timeConstant: max(2, min(poll, 10)))
     }
 
     /// Whether measurements may become rarer: offsets stay within some milliseconds.
