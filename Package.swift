@@ -100,8 +100,14 @@ let package = Package(
         target("Host", "SystemImage", ["BootMedium", "Bytes", "FAT", "Linux", "Signatures"]),
 
         target("Host", "LogService", ["HostLink", "Messages"]),
-        target("Host", "Logging", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "LogService", "Messages"]),
-        target("Host", "Boot", ["Addresses", "Bytes", "HostLink", "Linux", "Log", "Messages"]),
+        // What agents know from other agents: the settings, addresses of names.
+        target(
+            "Host", "AgentLink", ["ConfigService", "HostLink", "HostModel", "Linux", "Messages", "NetworkService"]),
+        target(
+            "Host", "Logging",
+            ["AgentLink", "Addresses", "Bytes", "HostLink", "HostModel", "Linux", "Log", "LogService", "Messages"]),
+        target("Host", "TimeSync", ["AgentLink", "Bytes", "HostLink", "HostModel", "Linux", "Log"]),
+        target("Host", "Boot", ["Addresses", "Bytes", "ConfigService", "HostLink", "Linux", "Log", "Messages"]),
 
         // Network: virtual switches, addresses, names.
         target("Network", "DNSMessages", ["Addresses", "Bytes"]),
@@ -124,7 +130,6 @@ let package = Package(
                 "Signatures", "StateArea",
             ]),
         target("Host", "BootBanks", ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures"]),
-        target("Host", "TimeSync", ["Bytes", "HostLink", "Linux", "Log"]),
         // Products: pick the process by name, nothing more.
         .executableTarget(
             name: "wafer",
@@ -172,11 +177,13 @@ package.targets += [
             "Addresses", "CLinux", "DCUI", "HostLink", "HostModel", "HostService", "NetworkService", "Terminal",
         ],
         path: "Tests/DCUITests", exclude: ["Golden"], swiftSettings: common),
-    tests("TimeSync", ["Addresses", "CLinux", "Linux", "Log", "TestFiles", "TestNetwork"]),
     tests("Messages", ["Linux"]),
     tests("Signatures"),
+    tests(
+        "AgentLink", ["ConfigService", "HostLink", "HostModel", "Linux", "NetworkService", "TestFiles"]),
     tests("Log", ["Linux", "TestFiles"]),
-    tests("Logging", ["HostLink", "Linux", "Log", "LogService", "TestFiles"]),
+    tests("TimeSync", ["Addresses", "CLinux", "Linux", "Log", "TestFiles", "TestNetwork"]),
+    tests("Logging", ["Addresses", "CLinux", "TestNetwork", "HostLink", "Linux", "Log", "LogService", "TestFiles"]),
     // What several test suites share.
     .target(
         name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),

@@ -33,7 +33,10 @@ public final class Init {
     /// After so long without a change, devices and their drivers have found each other.
     private static let settled: UInt64 = 2_000_000_000
 
+    private static let confirming = "confirm the boot"
+
     // Numbers of signals as Linux has them on all machines but MIPS and PA-RISC.
+    private static let hangUp: CInt = 1
     private static let interrupt: CInt = 2
     private static let user2: CInt = 12
     private static let terminate: CInt = 15
@@ -57,7 +60,7 @@ public final class Init {
         ProcessSignals.ignoreBrokenPipes()
         let log = Log("init")
         console = Console(log)
-        signals = try SignalFD([Self.interrupt, Self.user2, Self.terminate, Self.child, Self.powerFailure])
+        signals = try SignalFD([Self.hangUp, Self.interrupt, Self.user2, Self.terminate, Self.child, Self.powerFailure])
         EarlyMounts.mountAll(console)
         commandLine = KernelCommandLine((try? FileSystem.text(of: "/proc/cmdline")) ?? "")
         // Before the first look at /sys, so that no device falls between the look and the events.
@@ -121,7 +124,7 @@ public final class Init {
 
     private func confirmBoot() {
         switch confirmation?.look(isWell: supervisor.isWell, now: monotonicNanoseconds()) {
-        case .confirm: runHelper("confirm the boot", ["wafer", "banks", "confirm"])
+        case .confirm: runHelper(Self.confirming, ["wafer", "confirm-boot"])
         case .giveUp:
             console.warn("this boot on trial did not come up; restarting")
             requestPower(.restart)
@@ -159,6 +162,7 @@ public final class Init {
         while let signal = signals.nextWithOrigin() {
             switch signal.number {
             case Self.child: reap()
+            case Self.hangUp: supervisor.restartAgents()
             // Ctrl-Alt-Del: whoever stands at the console has to log in to restart a host that works.
             case Self.interrupt where signal.isKernels && hasAgents: break
             case Self.interrupt: requestPower(.restart)
@@ -177,6 +181,7 @@ public final class Init {
         while let (process, status) = Child.reap() {
             if let purpose = helpers.removeValue(forKey: process), status != .exited(0) {
                 console.warn("could not \(purpose): the command \(status)")
+                if purpose == Self.confirming { confirmation?.couldNotConfirm(now: monotonicNanoseconds()) }
             }
             supervisor.childEnded(process, status)
             lab?.childEnded(process, status)
@@ -285,7 +290,10 @@ public final class Init {
     }
 
     private func mountAutomatically(_ name: String) {
-        let device = "/dev/\(name)"
+        // Asking an empty drive takes seconds, and what is in memory is nobody's disk.
+        if ["fd", "sr", "ram", "zram", "loop"].contains(where: name.hasPrefix) { return }
+        // The kernel writes a slash in a name so.
+        let device = "/dev/\(name.replacing("!", with: "/"))"
         guard let label = DataDisk.ext4Label(ofDevice: device),
             let directory = DataDisk.automaticDirectory(label: label), !automatic.contains(name)
         else { return }

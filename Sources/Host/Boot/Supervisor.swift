@@ -173,6 +173,15 @@ final class Supervisor {
         console.warn(text)
     }
 
+    /// Ends all agents but those that show something to a person, so that they start anew. Virtual machines run on.
+    func restartAgents() {
+        guard !isStopping else { return }
+        console.note("the management agents start anew")
+        for entry in entries where entry.agent.isLogged && !entry.agent.isScreen {
+            if let process = entry.process { Child.signal(process, 15) }
+        }
+    }
+
     // MARK: Ending
 
     /// Starts nothing any more.

@@ -1,3 +1,4 @@
+import AgentLink
 import HostLink
 import Linux
 import Log
@@ -23,6 +24,7 @@ final class LogAgent: EventHandler, @unchecked Sendable {
 
     private let loop: EventLoop
     private let store: LogStore
+    private let names: NameCache
     private let socket: Descriptor
     private var server: ServiceServer?
     private var senders: [SyslogSender] = []
@@ -41,6 +43,7 @@ final class LogAgent: EventHandler, @unchecked Sendable {
         self.loop = loop
         self.socket = socket
         store = try LogStore(directory)
+        names = NameCache(on: loop)
         hostName = Kernel.hostName
         super.init()
         let server = try ServiceServer(path: address, on: loop)
@@ -81,7 +84,7 @@ final class LogAgent: EventHandler, @unchecked Sendable {
         for target in wanted where !senders.contains(where: { $0.target == target }) {
             do throws(SystemError) {
                 senders.append(
-                    try SyslogSender(target, on: loop, resolve: Self.resolve) { [weak self] isBack, text in
+                    try SyslogSender(target, on: loop, resolve: names.peer) { [weak self] isBack, text in
                         self?.say(isBack ? .notice : .warning, text)
                     })
             } catch { say(.error, "log server \(target) gets nothing: \(error)") }
@@ -93,8 +96,6 @@ final class LogAgent: EventHandler, @unchecked Sendable {
             openFiles()
         }
     }
-
-    private static func resolve(_ host: String, _ port: UInt16) -> InternetPeer? { InternetPeer(host, port: port) }
 
     private func openFiles() {
         guard !directory.isEmpty else { return }
@@ -108,8 +109,9 @@ final class LogAgent: EventHandler, @unchecked Sendable {
         say(.warning, "no log files are written to \(directory): \(error.reason)")
     }
 
-    /// Tries again to write log files; called now and then.
-    func retryFiles() {
+    /// Looks whether the host has another name now, and tries again to write log files; called now and then.
+    func refresh() {
+        hostName = Kernel.hostName
         guard files == nil, !directory.isEmpty else { return }
         do throws(SystemError) {
             files = try LogFiles(directory)

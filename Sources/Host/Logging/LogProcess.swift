@@ -1,4 +1,6 @@
+import AgentLink
 import HostLink
+import HostModel
 import Linux
 import Log
 
@@ -8,8 +10,9 @@ public enum LogProcess {
         usage: wafer logd [--socket DESCRIPTOR] [--directory DIRECTORY] [--target SERVER]...
 
           --socket DESCRIPTOR    where messages come in; without it, a socket is made at \(Log.path)
-          --directory DIRECTORY  writes log files there, too
-          --target SERVER        sends messages to udp://HOST[:PORT] or tcp://HOST[:PORT], too; may be given often
+          --directory DIRECTORY  writes log files there, whatever the settings say
+          --target SERVER        sends messages to udp://HOST[:PORT] or tcp://HOST[:PORT], whatever the settings say; may be
+                                 given often
 
         """
 
@@ -65,10 +68,16 @@ public enum LogProcess {
             socket: socket, store: "\(ServiceAddress.directory)/logs", address: ServiceAddress.log, readsKernel: true,
             on: loop)
         agent.configure(targets: options.targets, directory: options.directory)
-        let retry = try Timer(on: loop) { agent.retryFiles() }
-        retry.set(after: 30_000_000_000, every: 30_000_000_000)
+        var settings: SettingsWatch?
+        if options.targets.isEmpty, options.directory.isEmpty {
+            settings = try SettingsWatch(on: loop) { settings in
+                agent.configure(targets: settings.logging.targets, directory: settings.logging.directory)
+            }
+        }
+        let refresh = try Timer(on: loop) { agent.refresh() }
+        refresh.set(after: 30_000_000_000, every: 30_000_000_000)
         let signals = try SignalEvents([.terminate, .interrupt], on: loop) { _ in loop.stop() }
         loop.run()
-        _ = signals
+        withExtendedLifetime((signals, settings)) {}
     }
 }

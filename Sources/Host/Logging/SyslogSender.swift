@@ -6,6 +6,8 @@ final class SyslogSender: EventHandler, @unchecked Sendable {
 
     private static let retryMin: UInt64 = 1_000_000_000
     private static let retryMax: UInt64 = 60_000_000_000
+    /// How often its address may be unknown before that is said.
+    private static let unknownMax = 20
     /// A message goes out in one datagram of at most this, so that no path needs to cut it (RFC 5426, section 3.2).
     private static let datagramMax = 1400
 
@@ -22,6 +24,7 @@ final class SyslogSender: EventHandler, @unchecked Sendable {
     private var timer: Timer?
     private var retry = SyslogSender.retryMin
     private var isAway = false
+    private var unknown = 0
     private var isWaiting = false
     private var isClosed = false
 
@@ -110,7 +113,15 @@ final class SyslogSender: EventHandler, @unchecked Sendable {
     }
 
     private func connect() {
-        guard let peer = resolve(target.host, target.port) else { return fail("its name is not known") }
+        guard let peer = resolve(target.host, target.port) else {
+            // Names take a moment, and at the host's start there is no network yet.
+            unknown += 1
+            if unknown > Self.unknownMax { return fail("its address is not known") }
+            isWaiting = true
+            timer?.set(after: Self.retryMin)
+            return
+        }
+        unknown = 0
         do throws(SystemError) {
             let socket = try ConnectedSocket(target.transport == .udp ? .datagram : .stream, to: peer)
             try loop.watch(socket.raw, for: [.readable, .writable], self)

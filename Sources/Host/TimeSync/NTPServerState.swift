@@ -46,6 +46,9 @@ public struct NTPServerState: Sendable {
         if reach == 0, burstLeft == 0 { poll = min(poll + 1, samples.isEmpty ? Self.pollMin + 1 : Self.pollMax) }
     }
 
+    /// It cannot be asked now: its address is not known, or there is no way to it.
+    public mutating func postpone(now: UInt64) { due = now &+ 2 * Self.burstInterval }
+
     /// An answer that was found good.
     public mutating func answered(_ sample: NTPSample) {
         nonce = 0

@@ -1,3 +1,4 @@
+import AgentLink
 import HostLink
 import Linux
 import Log
@@ -33,6 +34,7 @@ final class TimeAgent: @unchecked Sendable {
     private let log: Log
     private let port: UInt16
     private let statusFile: String?
+    private let names: NameCache
     private var timer: Timer?
     private(set) var servers: [TimeServer] = []
     private(set) var discipline = ClockDiscipline()
@@ -49,6 +51,7 @@ final class TimeAgent: @unchecked Sendable {
         self.log = log
         self.port = port
         self.statusFile = statusFile
+        names = NameCache(on: loop)
         timer = try Timer(on: loop) { [weak self] in self?.advance() }
     }
 
@@ -67,17 +70,12 @@ final class TimeAgent: @unchecked Sendable {
             kept.first { $0.name == name }
                 ?? TimeServer(name, on: loop, now: now) { [weak self] server in self?.answered(server) }
         }
-        for server in servers where resolve(server.name) == nil {
-            log.warning("time server \(server.name) is not asked: its address is not known")
-        }
         advance()
     }
 
-    private func resolve(_ name: String) -> InternetPeer? { InternetPeer(name, port: port) }
-
     private func advance() {
         let now = monotonicNanoseconds()
-        for server in servers { server.advance(now: now, resolve: resolve) }
+        for server in servers { server.advance(now: now) { names.peer($0, port: port) } }
         writeStatus()
         guard let due = servers.map(\.state.due).min() else { return }
         timer?.set(after: due > now ? due - now : 1)

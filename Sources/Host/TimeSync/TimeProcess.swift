@@ -1,4 +1,6 @@
+import AgentLink
 import HostLink
+import HostModel
 import Linux
 import Log
 
@@ -12,7 +14,7 @@ public enum TimeProcess {
     private static let usage = """
         usage: wafer timed [--server ADDRESS]...
 
-          --server ADDRESS  asks this time server, too; may be given up to four times
+          --server ADDRESS  asks this time server, whatever the settings say; may be given up to four times
 
         """
 
@@ -44,13 +46,19 @@ public enum TimeProcess {
         restoreDrift(log)
         let agent = try TimeAgent(on: loop, clock: HostClock(), log: log, statusFile: statusFile)
         agent.configure(servers: servers)
+        var settings: SettingsWatch?
+        if servers.isEmpty {
+            settings = try SettingsWatch(on: loop) { settings in
+                agent.configure(servers: settings.time.usesNTP ? settings.time.servers : [])
+            }
+        }
         let drift = try Timer(on: loop) { if agent.discipline.isSynchronized { saveDrift() } }
         drift.set(after: 600_000_000_000, every: 3_600_000_000_000)
         let signals = try SignalEvents([.terminate, .interrupt], on: loop) { _ in loop.stop() }
         loop.run()
         if agent.discipline.isSynchronized { saveDrift() }
         agent.close()
-        _ = signals
+        withExtendedLifetime((signals, settings)) {}
     }
 
     private static func restoreDrift(_ log: Log) {

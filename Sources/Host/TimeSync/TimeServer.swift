@@ -31,25 +31,26 @@ final class TimeServer: EventHandler, @unchecked Sendable {
     func advance(now: UInt64, resolve: (String) -> InternetPeer?) {
         guard state.due <= now else { return }
         drop()
+        address = resolve(name)
+        guard let address else { return state.postpone(now: now) }
         let random = (try? Random.bytes(16)) ?? []
         let numbers = stride(from: 0, to: random.count, by: 8).map { start in
             random[start..<start + 8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         }
         guard numbers.count == 2 else { return }
-        state.asked(nonce: max(numbers[0], 1), now: now, jitter: numbers[1])
-        address = resolve(name)
-        guard let address else { return }
         do throws(SystemError) {
             // A socket and a port of its own for each question: late answers to earlier ones do not even arrive.
             let socket = try ConnectedSocket(.datagram, to: address)
             try socket.wantTimestamps()
+            state.asked(nonce: max(numbers[0], 1), now: now, jitter: numbers[1])
             try loop.watch(socket.raw, for: .readable, self)
             let clock = wallClock()
             sent = NTPTimestamp(seconds: clock.seconds, nanoseconds: clock.nanoseconds)
             _ = socket.send(NTPPacket.request(nonce: state.nonce).bytes.span)
             self.socket = consume socket
         } catch {
-            // No way there now; the next question comes.
+            // No way there: the network comes up, or is gone.
+            state.postpone(now: now)
         }
     }
 

@@ -44,6 +44,7 @@ func dispatch(_ arguments: ArraySlice<String>) -> Int32 {
         if processIdentifier() == 1 { Init.run() }
         writeToStandardError("wafer init: only for the first process of a host\n")
         return ExitCode.usage.rawValue
+    case "confirm-boot": return ConfirmBootCommand.run(rest)
     case "enter": return Enter.run(rest)
     case "dcui": return DCUIProcess.run(rest)
     case "modprobe": return Modprobe.run(rest)

@@ -22,6 +22,8 @@ struct Agent: Equatable {
     var isVital = false
     /// Whether it gets the log's socket, as descriptor 3.
     var takesLogSocket = false
+    /// A person may be looking at it.
+    var isScreen = false
     /// What it writes to standard error goes to the log, and not to the console.
     var isLogged = true
 
@@ -45,7 +47,8 @@ struct Agent: Equatable {
         for terminal in terminals {
             agents.append(
                 Agent(
-                    name: "dcui-\(terminal)", arguments: wafer("dcui", "/dev/\(terminal)"), needs: ["configd"]))
+                    name: "dcui-\(terminal)", arguments: wafer("dcui", "/dev/\(terminal)"), needs: ["configd"],
+                    isScreen: true))
         }
         return agents
     }

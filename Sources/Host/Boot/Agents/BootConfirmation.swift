@@ -33,6 +33,12 @@ struct BootConfirmation {
         return [well, trial].compactMap { $0 }.min()
     }
 
+    /// Confirming did not work: it is tried again after a while.
+    mutating func couldNotConfirm(now: UInt64) {
+        isDecided = false
+        wellSince = now
+    }
+
     /// - Parameter isWell: whether all vital agents are well now.
     mutating func look(isWell: Bool, now: UInt64) -> Decision {
         guard !isDecided else { return .wait }

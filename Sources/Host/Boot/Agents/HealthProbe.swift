@@ -7,7 +7,7 @@ final class HealthProbe {
     /// Between two questions.
     static let interval: UInt64 = 5_000_000_000
     /// While it has not answered yet, looks are closer: others wait for it.
-    private static let firstInterval: UInt64 = 20_000_000
+    private static let firstInterval: UInt64 = 50_000_000
 
     private let path: String
     private var connection: Descriptor?
