@@ -45,7 +45,8 @@ struct AccountDeskTests {
         }
     }
 
-    @Test("failures lock the account against the right password too, across the agent's restarts, but not from elsewhere")
+    @Test(
+        "failures lock the account against the right password too, across the agent's restarts, but not from elsewhere")
     func locks() throws {
         try DaemonRig.with(try settings("xT7!pqz")) { rig in
             var client = try rig.begin()

@@ -98,7 +98,9 @@ struct MachineKeeperTests {
             _ = try client.ask(AnswerQuestion(file: file, question: 1, choice: 0))
             try waitUntil { try power(client, file) == .running }
             var seen: [HostAnnouncement] = []
-            while let event = try watcher.nextEvent() { seen.append(try .init(kind: event.kind, payload: event.payload)) }
+            while let event = try watcher.nextEvent() {
+                seen.append(try .init(kind: event.kind, payload: event.payload))
+            }
             let texts = seen.compactMap { if case .event(let event) = $0 { event.text } else { nil } }
             #expect(texts.contains("ask waits for an answer: Go on?") && texts.contains("ask was answered: Yes"))
             let powers = seen.compactMap { if case .machine(let machine) = $0 { machine.power } else { nil } }
@@ -113,7 +115,8 @@ struct MachineKeeperTests {
             let client = try rig.begin()
             let file = rig.file("deaf")
             _ = try client.ask(StartMachine(file: file))
-            #expect(refusal { _ = try client.ask(StopMachine(file: file, how: .guestShutdown)) }?.reason == .notSupported)
+            #expect(
+                refusal { _ = try client.ask(StopMachine(file: file, how: .guestShutdown)) }?.reason == .notSupported)
             _ = try client.ask(StopMachine(file: file, how: .powerOff))
             #expect(try power(client, file) == .poweredOff)
             #expect(refusal { _ = try client.ask(StopMachine(file: file, how: .powerOff)) }?.reason == .badState)
@@ -198,7 +201,9 @@ struct HostPowerTests {
     @Test("for the host's shutdown all machines stop, the willing by themselves, the others by force, with remarks")
     func stopAll() throws {
         try DaemonRig.with { rig in
-            for (name, words) in [("good", ""), ("deaf", "deaf"), ("stubborn", "stubborn")] { try rig.make(name, words) }
+            for (name, words) in [("good", ""), ("deaf", "deaf"), ("stubborn", "stubborn")] {
+                try rig.make(name, words)
+            }
             rig.settings = settings([(rig.file("good"), 1)])
             let client = try rig.begin()
             for name in ["deaf", "stubborn"] { _ = try client.ask(StartMachine(file: rig.file(name))) }

@@ -125,7 +125,8 @@ struct StopRunTests {
     @Test("a guest that takes too long is powered off, and so is one that cannot be asked")
     func force() {
         var run = StopRun(
-            [[Target(file: "/a", action: .guestShutdown), Target(file: "/b", action: .suspend)]], stopDelay: 30 * second,
+            [[Target(file: "/a", action: .guestShutdown), Target(file: "/b", action: .suspend)]],
+            stopDelay: 30 * second,
             deadline: 200 * second)
         #expect(run.advance(now: 0) == [.shutDown("/a"), .cannotSuspend("/b"), .shutDown("/b")])
         #expect(run.refused("/b") == [.powerOff("/b")])

@@ -55,7 +55,11 @@ public final class ControlConnection {
             return
         }
         guard let answered = waiting.removeValue(forKey: frame.request) else { return }
-        if case .refused(let refusal) = reply { answered(.failure(.refused(refusal))) } else { answered(.success(reply)) }
+        if case .refused(let refusal) = reply {
+            answered(.failure(.refused(refusal)))
+        } else {
+            answered(.success(reply))
+        }
     }
 
     private func end(_ reason: ControlError) {

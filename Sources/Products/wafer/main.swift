@@ -1,8 +1,8 @@
 import Boot
+import ConfigAgent
+import DCUI
 import HostDaemon
 import HostService
-import DCUI
-import ConfigAgent
 import Linux
 import Logging
 import VMX

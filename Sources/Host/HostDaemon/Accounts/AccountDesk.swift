@@ -106,7 +106,8 @@ final class AccountDesk {
         save()
         journal.add(.warning, "A login as \(shown(one.user)) failed \(place(one))")
         if locks {
-            let text = "\(shown(one.user)) is locked for \(policy.lockSeconds) seconds \(place(one)): too many failed logins"
+            let text =
+                "\(shown(one.user)) is locked for \(policy.lockSeconds) seconds \(place(one)): too many failed logins"
             journal.add(.error, text)
             one.then(Refusal(.denied, "\(Self.refused) \(Self.lockedText(UInt64(policy.lockSeconds)))"))
         } else {
