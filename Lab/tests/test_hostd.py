@@ -31,20 +31,22 @@ def host():
 @pytest.fixture
 def agent(host):
     """Starts the agent, again and again as PID 1 does, with these settings; ends it, its machines and its memory."""
-    loops = []
+    loop = 0
 
     def start(settings: dict[str, object] | None = None) -> None:
+        nonlocal loop
         host.put("".join(f'{path} = "{value}"\n' for path, value in (settings or {}).items()), SETTINGS)
         script = f"while [ ! -e /tmp/enough ]; do {' '.join(AGENT)}; done"
-        loops.append(host.start_detached([BUSYBOX, "sh", "-c", script], output="/tmp/hostd.log"))
-        host.wait_for(lambda: ask(host, "list").status == 0, 30, "the host agent")
+        loop = host.start_detached([BUSYBOX, "sh", "-c", script], output="/tmp/hostd.log")
+        host.wait_for(lambda: ask(host, "list").status == 0, 60, "the host agent")
 
     yield start
     ask(host, "stop-all", "4")
     host.put(b"", "/tmp/enough")
     for one in agents(host):
         host.run([BUSYBOX, "kill", "-9", str(one)])
-    host.wait_for(lambda: not agents(host), 30, "the end of the host agent")
+    # The loop's end, not only the agent's: it may be about to look whether it is enough.
+    host.wait_for(lambda: not any(one.pid == loop for one in host.processes()), 30, "the end of the host agent")
     for path in ("/tmp/enough", "/run/wafer/hostd/autostart", "/run/wafer/hostd/logins", SETTINGS):
         try:
             host.remove(path)

@@ -79,6 +79,7 @@ struct StopRunTests {
 
     private func settings(_ machines: [(String, UInt32?, AutostartSettings.StopAction?)]) -> HostSettings {
         var settings = HostSettings()
+        settings.autostart.isEnabled = true
         settings.autostart.stopAction = .guestShutdown
         settings.machines = machines.map {
             var machine = RegisteredMachine()
@@ -104,6 +105,16 @@ struct StopRunTests {
                 [Target(file: "/a", action: .guestShutdown)],
                 [Target(file: "/n", action: .none)],
             ])
+    }
+
+    @Test("while automatic starts are off, guests are asked to shut down, whatever the host's action")
+    func off() {
+        var settings = settings([("/a", 1, nil), ("/b", 2, .powerOff)])
+        settings.autostart.stopAction = .powerOff
+        let actions = { StopPlan.waves(settings, running: ["/a", "/b", "/x"]).joined().map(\.action) }
+        #expect(actions() == [.powerOff, .powerOff, .powerOff])
+        settings.autostart.isEnabled = false
+        #expect(actions() == [.guestShutdown, .powerOff, .guestShutdown])
     }
 
     @Test("a wave begins when the one before is off")

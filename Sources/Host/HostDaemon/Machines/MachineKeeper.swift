@@ -17,6 +17,7 @@ final class MachineKeeper {
     let journal: Journal
     private let disks: Worker
     private let launcher: MachineLauncher
+    private let ports: PortConnector
     private(set) var inventory = Inventory()
     private var runtimes: [String: MachineRuntime] = [:]
     private var scansWaiting: [() -> Void] = []
@@ -42,6 +43,7 @@ final class MachineKeeper {
         self.alarms = alarms
         self.loop = loop
         launcher = MachineLauncher(environment)
+        ports = PortConnector(environment.networkSocket, journal: journal, on: loop, alarms)
         probeRegularly()
     }
 
@@ -49,6 +51,7 @@ final class MachineKeeper {
     func close() {
         for runtime in runtimes.values { runtime.close() }
         runtimes = [:]
+        ports.close()
     }
 
     // MARK: Finding machines
@@ -131,8 +134,22 @@ final class MachineKeeper {
         }
         guard differs, let machine = inventory[runtime.file] else { return }
         announce?(.machine(machine))
+        if machine.process != nil, machine.power != .starting, before?.power == .starting { connectPorts(machine) }
         if let question = machine.question, question != before?.question {
             journal.add(.warning, subject: machine.file, "\(machine.name) waits for an answer: \(question.text)")
+        }
+    }
+
+    /// Its taps are there now. Also done for a machine that an earlier agent started, who may have ended before it got there.
+    private func connectPorts(_ machine: InventoryMachine) {
+        let file = machine.file
+        let process = machine.process
+        disks.run {
+            MachineScan.ports(of: file)
+        } then: { [weak self] found in
+            for port in found {
+                self?.ports.connect(port, of: file) { self?.inventory[file]?.process == process }
+            }
         }
     }
 

@@ -171,7 +171,10 @@ final class MachineRuntime {
         // Somebody may have started it since the last look.
         probe()
         guard power == .poweredOff else {
-            if power == .starting { return startWaiters.append(then) }
+            if power == .starting {
+                startWaiters.append(then)
+                return limitStart()
+            }
             return then(Refusal(.badState, "it is \(power.text) already"))
         }
         let process: Int32
@@ -183,11 +186,16 @@ final class MachineRuntime {
         }
         self.watch = watch
         startWaiters.append(then)
+        limitStart()
+        set(.starting, nil)
+        reachLater()
+    }
+
+    private func limitStart() {
+        alarms.cancel(startAlarm)
         startAlarm = alarms.after(environment.startLimit) { [weak self] in
             self?.finishStart(Refusal(.failed, "it does not answer; it may still come up"))
         }
-        set(.starting, nil)
-        reachLater()
     }
 
     /// Stops or resets it. `then` gets nil when the order is carried out.

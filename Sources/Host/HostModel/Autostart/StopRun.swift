@@ -96,12 +96,16 @@ public enum StopPlan {
     /// Machines without a place in the order stop first, all at once; the others one after another, the last started first;
     /// those about which settings say to do nothing are powered off in the end.
     ///
+    /// The host's stop action is part of automatic starts and stops. While those are off, guests are asked to shut down, unless a
+    /// machine has an action of its own: nobody has said that their data is worth less.
+    ///
     /// - Parameter running: files of machines that run.
     public static func waves(_ settings: HostSettings, running: [String]) -> [[StopRun.Target]] {
+        let standard = settings.autostart.isEnabled ? settings.autostart.stopAction : .guestShutdown
         let entries = AutostartPlan.ordered(settings.machines).filter { running.contains($0.file) }
         var listed: [[StopRun.Target]] = []
         for (index, entry) in entries.enumerated() {
-            let target = StopRun.Target(file: entry.file, action: entry.stopAction ?? settings.autostart.stopAction)
+            let target = StopRun.Target(file: entry.file, action: entry.stopAction ?? standard)
             if index > 0, entry.startOrder == entries[index - 1].startOrder, !listed.isEmpty {
                 listed[listed.count - 1].append(target)
             } else {
@@ -110,7 +114,7 @@ public enum StopPlan {
         }
         let others = running.filter { file in !entries.contains { $0.file == file } }.map { file in
             let entry = settings.machines.first { $0.file == file }
-            return StopRun.Target(file: file, action: entry?.stopAction ?? settings.autostart.stopAction)
+            return StopRun.Target(file: file, action: entry?.stopAction ?? standard)
         }
         let waves = [others] + listed.reversed()
         let last = waves.joined().filter { $0.action == .none }
