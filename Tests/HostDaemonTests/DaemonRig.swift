@@ -42,7 +42,6 @@ final class DaemonRig: @unchecked Sendable {
     private var environment: HostEnvironment {
         var environment = HostEnvironment()
         environment.socket = "\(directory)/host.sock"
-        environment.networkSocket = "\(directory)/net.sock"
         environment.stateDirectory = "\(directory)/state"
         environment.diskRoots = ["\(directory)/disks"]
         environment.controlGroup = nil

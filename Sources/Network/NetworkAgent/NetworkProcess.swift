@@ -3,14 +3,14 @@ import HostModel
 import Linux
 import Log
 
-/// `wafer netd`: makes the network be as a new host's settings say, and tells how it is. It does not follow `configd` yet.
+/// `wafer netd`: makes the network be as the settings say, and tells how it is.
 ///
 /// It may end at any time, and begin again: what it made stays in the kernel and works without it, but for leases, which it renews.
 public enum NetworkProcess {
     private static let usage = """
         usage: wafer netd
 
-        Makes virtual switches, vmkernel ports and addresses as a new host has them, or as wafer.net on the kernel command line says.
+        Makes virtual switches, vmkernel ports and addresses as the settings say; wafer.net on the kernel command line goes before them.
         Started by init.
 
         """

@@ -17,7 +17,6 @@ final class MachineKeeper {
     let journal: Journal
     private let disks: Worker
     private let launcher: MachineLauncher
-    private let ports: PortConnector
     private(set) var inventory = Inventory()
     private var runtimes: [String: MachineRuntime] = [:]
     private var scansWaiting: [() -> Void] = []
@@ -43,7 +42,6 @@ final class MachineKeeper {
         self.alarms = alarms
         self.loop = loop
         launcher = MachineLauncher(environment)
-        ports = PortConnector(environment.networkSocket, journal: journal, on: loop, alarms)
         probeRegularly()
     }
 
@@ -51,7 +49,6 @@ final class MachineKeeper {
     func close() {
         for runtime in runtimes.values { runtime.close() }
         runtimes = [:]
-        ports.close()
     }
 
     // MARK: Finding machines
@@ -134,22 +131,8 @@ final class MachineKeeper {
         }
         guard differs, let machine = inventory[runtime.file] else { return }
         announce?(.machine(machine))
-        if machine.process != nil, machine.power != .starting, before?.power == .starting { connectPorts(machine) }
         if let question = machine.question, question != before?.question {
             journal.add(.warning, subject: machine.file, "\(machine.name) waits for an answer: \(question.text)")
-        }
-    }
-
-    /// Its taps are there now. Also done for a machine that an earlier agent started, who may have ended before it got there.
-    private func connectPorts(_ machine: InventoryMachine) {
-        let file = machine.file
-        let process = machine.process
-        disks.run {
-            MachineScan.ports(of: file)
-        } then: { [weak self] found in
-            for port in found {
-                self?.ports.connect(port, of: file) { self?.inventory[file]?.process == process }
-            }
         }
     }
 

@@ -56,22 +56,4 @@ enum MachineScan {
             return .init(file: file, description: description, problems: error.diagnostics.map(\.description))
         }
     }
-
-    /// The network ports that a machine's process opened by itself, once it runs: its file has its identity by then. A tap that
-    /// the administrator named is the administrator's.
-    static func ports(of file: String) -> [MachinePort] {
-        guard let configuration = try? MachineConfiguration.load(file), configuration.newIdentity.isEmpty else {
-            return []
-        }
-        return configuration.networkCards.compactMap { card in
-            guard card.tap == nil, let group = card.networkName else { return nil }
-            return MachinePort(tap: NetworkTap.name(uuid: configuration.uuid, card: card.number), portGroup: group)
-        }
-    }
-}
-
-/// A machine's tap, and the port group it belongs to.
-struct MachinePort: Equatable, Sendable {
-    var tap: String
-    var portGroup: String
 }

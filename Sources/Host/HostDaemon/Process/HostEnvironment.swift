@@ -5,8 +5,6 @@ import Linux
 struct HostEnvironment: Sendable {
     /// The agent's socket.
     var socket = ServiceAddress.host
-    /// The network agent's socket.
-    var networkSocket = ServiceAddress.network
     /// What must outlive the agent, but not a restart of the host.
     var stateDirectory = "\(ServiceAddress.directory)/hostd"
     /// Where disks are mounted: `.vmx` files are looked for below.

@@ -40,7 +40,7 @@ struct NetworkFactory {
     }
 
     private func openTap(_ card: MachineConfiguration.NetworkCard) throws(SystemError) -> TapBackend {
-        let name = card.tap ?? NetworkTap.name(uuid: uuid, card: card.number)
+        let name = card.tap ?? "v\(uuid.bytes.prefix(4).map(Self.hexadecimal).joined())-\(card.number)"
         let tap = try TapBackend(name, queueCount: card.queuePairs)
         // A tap that the administrator named is the administrator's; one of ours joins its port group's bridge.
         if card.tap == nil {
@@ -94,6 +94,10 @@ struct NetworkFactory {
             log.info("\(name): \(error); packets go through user space")
             return []
         }
+    }
+
+    private static func hexadecimal(_ byte: UInt8) -> String {
+        (byte < 16 ? "0" : "") + String(byte, radix: 16)
     }
 
     private static func counters(_ device: VirtioNet) -> [(name: String, value: UInt64)] {
