@@ -244,7 +244,7 @@ package.targets += [
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",
         swiftSettings: common),
     tests("DNSMessages", ["Addresses"]),
-    tests("DHCP", ["Addresses"]),
+    tests("DHCP", ["Addresses", "Bytes"]),
     tests("Resolver", ["Addresses", "DNSMessages", "Linux"]),
     tests("NetworkService", ["Addresses", "Messages"]),
     tests("VSwitch", ["Addresses", "HostModel", "Linux", "TestNetwork"]),

@@ -1,4 +1,5 @@
 import Addresses
+import Bytes
 import Testing
 
 @testable import DHCP
@@ -228,7 +229,8 @@ struct DHCPClientTests {
     func restart() throws {
         var bench = Bench()
         try bench.bind()
-        let held = try #require(DHCPClient.Held(message: #require(bench.client.held).message, start: bench.now))
+        let message = try #require(bench.client.held).message
+        let held = try #require(DHCPClient.Held(message: message, start: bench.now))
         var again = Bench(
             DHCPClient(.init(macAddress: here), held: held, isConfigured: true, seed: 9))
         again.now = bench.now + 60 * second
@@ -294,7 +296,7 @@ struct DHCPClientTests {
         "whatever comes in whatever order, time goes on and an unused address is never given up twice",
         arguments: 0..<40)
     func anything(seed: UInt64) throws {
-        var chance = Chance(seed: seed)
+        var chance = SplitMix64(seed: seed)
         var bench = Bench(DHCPClient(.init(macAddress: here), seed: seed))
         var isConfigured = false
         for _ in 0..<400 {

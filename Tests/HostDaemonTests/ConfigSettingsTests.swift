@@ -84,7 +84,8 @@ struct ConfigSettingsTests {
             var refusal: ServiceError.Refusal?
             try onLoop { loop, alarms, done in
                 let settings = ConfigSettings(path, on: loop, alarms)
-                settings.changed = { [unowned settings] _ in
+                // Held by what it calls, until it has called it.
+                settings.changed = { _ in
                     settings.changed = nil
                     settings.change {
                         $0.console.idleTimeout = 77

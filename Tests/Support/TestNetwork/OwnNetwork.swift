@@ -41,7 +41,8 @@ public final class OtherNetwork: Sendable {
             do {
                 try enterNewNetwork()
                 let descriptor = try Descriptor(opening: "/proc/thread-self/ns/net", .readOnly)
-                made.withLock { $0 = descriptor.release() }
+                let raw = descriptor.release()
+                made.withLock { $0 = raw }
             } catch {
                 outcome.error.withLock { $0 = error }
             }
