@@ -36,15 +36,22 @@ final class NameServer: Sendable {
                 Self.path,
                 [
                     "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--interface=srv0", "--no-ping",
-                    "--no-resolv", "--no-hosts", "--addn-hosts=\(directory)/hosts", "--pid-file=",
+                    "--no-resolv", "--no-hosts", "--addn-hosts=\(directory)/hosts", "--pid-file=\(directory)/pid",
                     "--dhcp-leasefile=\(directory)/leases", "--dhcp-authoritative",
                     "--dhcp-range=10.77.0.50,10.77.0.59,255.255.255.0,120", "--dhcp-option=option:router,10.77.0.1",
                     "--dhcp-option=option:dns-server,10.77.0.1", "--dhcp-option=option:domain-search,lab.test,org.test",
                     "--dhcp-option=option:mtu,1400", "--dhcp-option=option:ntp-server,10.77.0.2", "--domain=lab.test",
+                    "--local=/lab.test/",
                     "--dhcp-option=option:classless-static-route,0.0.0.0/0,10.77.0.1,192.168.9.0/24,10.77.0.3",
                 ])
         }
         process = started.process
+        // Written when its sockets are there.
+        let limit = monotonicNanoseconds() + 10_000_000_000
+        while !fileExists("\(directory)/pid") {
+            if monotonicNanoseconds() > limit { throw SystemError(number: ETIMEDOUT, operation: "start", subject: Self.path) }
+            _ = try? poll([], milliseconds: 5)
+        }
     }
 
     private final class Started: @unchecked Sendable {

@@ -119,7 +119,7 @@ struct VMKernelPortTests {
                 // The server's own machine answers for every address that it could give.
                 try server.network.run {
                     var network = try NetworkConfiguration()
-                    for last: UInt8 in 50...59 { try network.add(IPv4Address(10, 77, 0, last), prefix: 24, to: "srv0") }
+                    for last: UInt8 in 50...59 { try network.add(IPv4Address(10, 77, 0, last), prefix: 32, to: "lo") }
                 }
                 let rig = try Rig(directory: directory)
                 #expect(try run(rig.loop) { rig.port.dhcp?.state == .pausing }, "\(rig.log)")
