@@ -49,7 +49,9 @@ final class NameServer: Sendable {
         // Written when its sockets are there.
         let limit = monotonicNanoseconds() + 10_000_000_000
         while !fileExists("\(directory)/pid") {
-            if monotonicNanoseconds() > limit { throw SystemError(number: ETIMEDOUT, operation: "start", subject: Self.path) }
+            guard monotonicNanoseconds() < limit else {
+                throw SystemError(number: ETIMEDOUT, operation: "start", subject: Self.path)
+            }
             _ = try? poll([], milliseconds: 5)
         }
     }
