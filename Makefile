@@ -53,10 +53,10 @@ lab-up: deps wafer
 lab-down:
 	$(PYTHON) -m Lab down
 
-run: deps wafer
+run: deps image
 	$(PYTHON) -m Lab run
 
-smoke: deps wafer
+smoke: deps image
 	$(PYTHON) -m Lab smoke
 
 test: deps lint test-swift test-lab

@@ -34,6 +34,8 @@ class Flavour:
     disks: list[Disk] = field(default_factory=list)
     # More initial RAM file systems, uncompressed cpio.
     archives: list[bytes] = field(default_factory=list)
+    # The host's address, as wafer.net has it; empty leaves it to its settings.
+    network: str = "10.0.2.100/24,10.0.2.2"
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,7 @@ class Host(Guest):
             # A processor that is lost to the emulator (it may keep an instruction that the kernel has patched away) ends
             # the host at once instead of hanging the test.
             "softlockup_panic=1", "watchdog_thresh=30",
-            "wafer.net=10.0.2.100/24,10.0.2.2",
+            *([f"wafer.net={self.flavour.network}"] if self.flavour.network else []),
             *self.flavour.append, *self.append]
 
     def open_channel(self, timeout: float = 180) -> None:

@@ -1,5 +1,6 @@
 """`make run` and `make smoke`: from a clean clone to a Debian guest in our own virtual machine monitor."""
 
+import re
 import socket
 import time
 
@@ -7,13 +8,17 @@ from . import terminal
 from .host import Flavour, Host
 from .images import bench, data
 from .images.workshop import BuildError, exclusive
-from .process import Process
 from .progress import say, step
+from .medium import Image
 from .qemu import Disk, Machine
 
 # The first guest to ask gets this address from QEMU's DHCP server; the host's own is outside that server's range.
 GUEST = "10.0.2.15"
-VM = "/vms/vms/debian12"
+# The second one's address is this.
+IMAGE_GUEST = "10.0.2.16"
+VM_NAME = "debian12"
+# Where the data disk is mounted by its label.
+CONSOLE = f"/vms/{data.LABEL}/vms/{VM_NAME}/console.sock"
 HELLO_PORT = 7777
 
 
@@ -49,18 +54,28 @@ def _build(recipe) -> None:
         raise Failed(f"the images could not be made: {error}") from error
 
 
+def image_host(name: str) -> Host:
+    """A server with the image on its flash and the sample VMs on a data disk, as it would be delivered, but with the lab's channel."""
+    _build(data)
+    # The host itself is the first to ask for an address.
+    hardware = Machine(
+        2, 2048, forwards={0: (IMAGE_GUEST, 22), -1: (IMAGE_GUEST, HELLO_PORT)}, boot=Image(),
+        disks=[Disk(data.IMAGE, "vmdata", temporary=True)])
+    words = ["wafer.agents=1", "wafer.dcui=tty1,ttyS0"]
+    return Host(name, hardware, Flavour("product", words, network=""))
+
+
 def run() -> None:
-    """For a person: ends with their terminal on the guest's console."""
+    """For a person: ends with their terminal on the direct console of a host whose guest has been started."""
     with step("making the guest's disk"):
-        flavour = vms_flavour()
-    host = Host("run", machine(), flavour)
-    with step("booting the host"):
+        host = image_host("run")
+    with step("booting the image"):
         host.start()
     try:
-        vmx, console = _start_guest(host)
-        ports = {port: here for here, (_, port) in host.machine.forwards.items()}
-        say(f"the guest's SSH is at 127.0.0.1:{ports[22]} (key: build/guest/id_ed25519); log in as root, password wafer")
-        terminal.attach(console)
+        _start_guest(host)
+        say(f"the guest's SSH is at 127.0.0.1:{_forward(host, 22)} (key: build/guest/id_ed25519); log in as root, password wafer")
+        terminal.attach_several({
+            "d": ("the host's direct console", _serial(host)), "g": ("the guest's console", host.connect_unix(CONSOLE))})
         say("shutting down")
     finally:
         _stop(host)
@@ -70,43 +85,54 @@ def smoke() -> None:
     """Unattended: succeeds once the guest has answered over its network."""
     begun = time.monotonic()
     with step("making the guest's disk"):
-        flavour = vms_flavour()
-    host = Host("smoke", machine(), flavour)
-    with step("booting the host"):
+        host = image_host("smoke")
+    with step("booting the image"):
         host.start()
     try:
-        vmx, console = _start_guest(host)
+        with step("waiting for the direct console"):
+            host.wait_text("<F2>", 120)
+        _start_guest(host)
+        console = host.connect_unix(CONSOLE)
         with step("waiting for the guest's login prompt"):
-            text = _read_until(console, b"login:", vmx, 600)
+            text = _read_until(console, b"login:", 600)
         with step("asking the guest over its network"):
-            here = next(here for here, (_, port) in host.machine.forwards.items() if port == HELLO_PORT)
-            answer = _ask(here, 120)
+            answer = _ask(_forward(host, HELLO_PORT), 120)
         if not answer.startswith("WAFER-GUEST-HELLO"):
             raise Failed(f"the guest answered {answer!r}\n{text[-2000:].decode(errors='replace')}")
         say(f"the guest says: {answer.strip()}")
         with step("shutting the guest down by its power button"):
-            host.run(["wafer", "vm", "shutdown", f"{VM}/debian12.vmx"]).check()
-            status = vmx.wait(180)
-        if status != 0:
-            raise Failed(f"vmx ended with status {status}")
+            host.run(["wafer", "host", "shutdown", VM_NAME], timeout=180).check()
+            host.wait_for(lambda: _power(host) == "powered off", 180, "the guest's shutdown")
     finally:
         _stop(host)
     say(f"all of it took {time.monotonic() - begun:.0f} s")
 
 
-def _start_guest(host: Host) -> tuple[Process, socket.socket]:
-    """Starts the sample VM; returns its process and its console."""
-    vmx = host.popen(["wafer", "vmx", f"{VM}/debian12.vmx"])
+def _serial(host: Host) -> socket.socket:
+    console = socket.socket(socket.AF_UNIX)
+    console.connect(host.sockets["serial"])
+    return console
+
+
+def _forward(host: Host, port: int) -> int:
+    """Which port here leads to the guest's."""
+    return next(here for here, (_, there) in host.machine.forwards.items() if there == port)
+
+
+def _power(host: Host) -> str:
+    """What the host agent says the sample VM does; empty if it does not know it."""
+    rows = (re.split(r"  +", line) for line in host.run(["wafer", "host", "list"]).text.splitlines())
+    return next((row[1] for row in rows if row[0] == VM_NAME), "")
+
+
+def _start_guest(host: Host) -> None:
+    """Starts the sample VM, once the host agent has found it."""
     with step("starting the guest"):
-        path = f"{VM}/console.sock"
-        host.wait_for(lambda: vmx.ended or "console.sock" in host.entries(VM), 60, f"the guest's console {path}")
-        if vmx.ended:
-            result = vmx.communicate()
-            raise Failed(f"vmx ended with status {result.status}: {result.errors.decode(errors='replace')}")
-        return vmx, host.connect_unix(path)
+        host.wait_for(lambda: _power(host), 60, f"the virtual machine {VM_NAME}")
+        host.run(["wafer", "host", "start", VM_NAME]).check()
 
 
-def _read_until(console: socket.socket, wanted: bytes, vmx: Process, timeout: float) -> bytes:
+def _read_until(console: socket.socket, wanted: bytes, timeout: float) -> bytes:
     """Reads the guest's console until it has said something."""
     deadline = time.monotonic() + timeout
     text = b""
@@ -116,7 +142,7 @@ def _read_until(console: socket.socket, wanted: bytes, vmx: Process, timeout: fl
             data = console.recv(65_536)
         except TimeoutError:
             data = None
-        if data == b"" or vmx.ended:
+        if data == b"":
             raise Failed(f"vmx ended before the guest said {wanted!r}: {text[-2000:].decode(errors='replace')}")
         if time.monotonic() > deadline:
             raise Failed(f"the guest did not say {wanted!r} within {timeout:.0f} s: {text[-2000:].decode(errors='replace')}")

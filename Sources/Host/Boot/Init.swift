@@ -116,8 +116,8 @@ public final class Init {
         for agent in Agent.all(terminals: terminals) { supervisor.add(agent) }
         confirmation = BootConfirmation(
             isTrial: commandLine.isOn("wafer.trial"), now: monotonicNanoseconds())
-        // The screen is the direct console's now; what the kernel and we have to say is in the log.
-        guard !isLab, !terminals.isEmpty else { return }
+        // The screen is the direct console's now; what the kernel and we have to say is in the log. The lab reads the serial line.
+        guard isLab ? terminals.contains("ttyS0") : !terminals.isEmpty else { return }
         console.isQuiet = true
         try? FileSystem.write("1", to: "/proc/sys/kernel/printk")
     }
