@@ -75,7 +75,8 @@ def run() -> None:
         _start_guest(host)
         say(f"the guest's SSH is at 127.0.0.1:{_forward(host, 22)} (key: build/guest/id_ed25519); log in as root, password wafer")
         terminal.attach_several({
-            "d": ("the host's direct console", _serial(host)), "g": ("the guest's console", host.connect_unix(CONSOLE))})
+            "d": terminal.Console("the host's direct console", _serial(host), paints=True),
+            "g": terminal.Console("the guest's console", host.connect_unix(CONSOLE))})
         say("shutting down")
     finally:
         _stop(host)
