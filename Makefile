@@ -69,7 +69,7 @@ test-lab: wafer
 	$(PYTHON) -m pytest -q -m "not slow" Lab
 
 # Our monitor beside Debian's QEMU on one simulated server; `make bench QUICK=1` is one short round, PARTS="boot exits" only those.
-bench: deps wafer hotpaths
+bench: deps image hotpaths
 	$(PYTHON) -m Benchmarks $(if $(QUICK),--quick) $(PARTS)
 
 # Everything, with the tests that take minutes: an unmodified Debian guest under load, hot-plug, hard stops, all processors.

@@ -92,7 +92,8 @@ let package = Package(
         target(
             "Host", "DCUI",
             [
-                "Addresses", "ConfigService", "Curses", "HostLink", "HostModel", "HostService", "Linux", "LogService",
+                "Addresses", "ConfigService", "Curses", "HostLink", "HostModel", "HostService", "Linux", "Log",
+                "LogService",
                 "NetworkService", "Terminal",
             ]),
         // The medium that a host boots from: what is on it, and how it is built.

@@ -1,7 +1,7 @@
 """`python3 -m Benchmarks [--quick] [PART ...]`: Wafer's monitor beside Debian's QEMU on one simulated server.
 
 Both run the same guests with the same kernel, initial RAM disk, disk file and bridge, and take turns (ours, theirs, ours, …); each
-figure is the median of its runs. Parts: boot, exits, disk, net, net-user; all of them if none is named. The table goes to
+figure is the median of its runs. Parts: server, boot, exits, disk, net, net-user; all of them if none is named. The table goes to
 build/bench.tsv too. A missed goal is marked; the exit status is not zero only if something could not be measured.
 
 Under emulation times are many times those of hardware and say little by themselves; the ratios are what is compared.
@@ -18,9 +18,11 @@ from Lab import paths
 from Lab.host import Flavour, Host
 from Lab.qemu import Disk, Machine
 
-from . import assets, report
+from . import assets, report, servers
 
-PARTS = ["boot", "exits", "disk", "net", "net-user"]
+PARTS = ["server", "boot", "exits", "disk", "net", "net-user"]
+# Measured from outside, on servers of its own.
+SERVER = "server"
 
 # The bench userland's own loader starts what is needed to get into it: the appliance has no programs.
 ENTER = """
@@ -44,13 +46,17 @@ def main() -> int:
     seconds = options.seconds or (1 if options.quick else 3)
 
     began = time.monotonic()
-    userland, data = assets.build()
-    flavour = Flavour(
-        "bench", append=["wafer.mount=SERIAL=bench:/bench:ext4:ro", "wafer.mount=SERIAL=benchdata:/tmp/data"],
-        disks=[Disk(userland, "bench", read_only=True), Disk(data, "benchdata")])
-    with Host("bench", Machine(), flavour) as host:
-        say(began, "the bench host is up")
-        results, failures = measure(host, [str(rounds), str(seconds), *(options.parts or PARTS)], began)
+    parts = options.parts or PARTS
+    results: dict[tuple[str, str], list[float]] = {}
+    failures: list[str] = []
+    if SERVER in parts:
+        try:
+            servers.measure(
+                rounds, lambda figure, who, value: results.setdefault((figure, who), []).append(value), lambda text: say(began, text))
+        except Exception as error:  # whatever it was, the other figures are still wanted
+            failures.append(f"{SERVER}: {type(error).__name__}: {error}")
+    if inside := [part for part in parts if part != SERVER]:
+        measure_guests([str(rounds), str(seconds), *inside], results, failures, began)
 
     table = report.rows(results)
     report.write(paths.BUILD / "bench.tsv", table)
@@ -61,10 +67,23 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def measure(host: Host, words: list[str], began: float) -> tuple[dict[tuple[str, str], list[float]], list[str]]:
+def measure_guests(
+    words: list[str], results: dict[tuple[str, str], list[float]], failures: list[str], began: float
+) -> None:
+    """Starts the bench host and measures there."""
+    userland, data = assets.build()
+    flavour = Flavour(
+        "bench", append=["wafer.mount=SERIAL=bench:/bench:ext4:ro", "wafer.mount=SERIAL=benchdata:/tmp/data"],
+        disks=[Disk(userland, "bench", read_only=True), Disk(data, "benchdata")])
+    with Host("bench", Machine(), flavour) as host:
+        say(began, "the bench host is up")
+        measure(host, words, results, failures, began)
+
+
+def measure(
+    host: Host, words: list[str], results: dict[tuple[str, str], list[float]], failures: list[str], began: float
+) -> None:
     """Runs the measurements on the host and takes what they say, line by line."""
-    results: dict[tuple[str, str], list[float]] = {}
-    failures: list[str] = []
     shell = ["/bench/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "--library-path", "/bench/lib/x86_64-linux-gnu", "/bench/bin/dash"]
     process = host.popen([*shell, "-c", ENTER, "enter", *words])
     rest = b""
@@ -82,7 +101,6 @@ def measure(host: Host, words: list[str], began: float) -> tuple[dict[tuple[str,
     if status := process.wait():
         errors = process.channel.read(2, 5).decode(errors="replace")
         failures.append(f"the measuring program ended with status {status}: {errors.strip()}")
-    return results, failures
 
 
 def say(began: float, text: str) -> None:

@@ -81,6 +81,18 @@ final class ConfigServer: @unchecked Sendable {
         }
     }
 
+    /// What became of a trial is in the log, and on the console as long as this host runs if it did not go well.
+    private func report(_ outcome: BootOutcome) {
+        switch outcome {
+        case .usual: return
+        case .confirmed: break
+        case .trialFailed, .fellBack:
+            let text = outcome.description
+            if !host.settings.warnings.contains(text) { host.settings.warnings.append(text) }
+        }
+        writeToStandardError("\(outcome)\n")
+    }
+
     private func change(_ body: () throws(ServiceError.Refusal) -> Void) throws(ServiceError.Refusal) -> UInt64 {
         let before = host.settings.revision
         try body()
@@ -101,9 +113,11 @@ final class ConfigServer: @unchecked Sendable {
         }
         on(ConfirmBoot.self) { [unowned self] (_, _) throws(ServiceError.Refusal) in
             guard let banks = self.host.banks else { return "this host was not started from a boot bank" }
-            do throws(LoaderEnvironmentError) { return try banks.confirm().description } catch {
-                throw .init(.failed, "\(error)")
-            }
+            do throws(LoaderEnvironmentError) {
+                let outcome = try banks.confirm()
+                self.report(outcome)
+                return outcome.description
+            } catch { throw .init(.failed, "\(error)") }
         }
         on(BeginUpdate.self) { [unowned self] (call, peer) throws(ServiceError.Refusal) in
             guard self.update == nil else { throw .init(.busy, "another update is under way") }

@@ -1,5 +1,6 @@
 import Curses
 import Linux
+import Log
 import Terminal
 
 /// The console's state, its terminal and its services, held together by an event loop.
@@ -15,6 +16,7 @@ final class DirectConsole: EventHandler, @unchecked Sendable {
     private var clock: Timer?
     private var escapeTimer: Timer?
     private var signals: SignalEvents?
+    private let path: String
     private let isVirtualConsole: Bool
     /// Whether the kernel knows the terminal's size; of a serial line it is asked with escape sequences.
     private let kernelKnowsSize: Bool
@@ -22,6 +24,7 @@ final class DirectConsole: EventHandler, @unchecked Sendable {
 
     init(_ line: consuming TerminalLine, _ options: DCUIProcess.Options, _ services: any ConsoleServices) throws {
         let terminal = options.terminal(environment: environmentVariable("TERM"))
+        path = options.path
         isVirtualConsole = line.isVirtualConsole
         let size = line.size
         kernelKnowsSize = size != nil
@@ -57,6 +60,10 @@ final class DirectConsole: EventHandler, @unchecked Sendable {
         if !kernelKnowsSize { askSize() }
         clock?.set(after: 1, every: 1_000_000_000)
         display.show(state.draw(), highContrast: state.isHighContrast)
+        // The monotonic clock begins with the kernel.
+        let hundredths = monotonicNanoseconds() / 10_000_000
+        let fraction = hundredths % 100 < 10 ? "0\(hundredths % 100)" : "\(hundredths % 100)"
+        Log("dcui").info("shown on \(path) \(hundredths / 100).\(fraction) s after the kernel's start")
         loop.run()
         display.close()
     }

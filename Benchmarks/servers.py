@@ -1,0 +1,98 @@
+"""The host itself: the image from power on to its direct console, beside Debian's own boot as a server on the same hardware.
+
+Both are told nothing but what they need; the memory is what a server with 1 GiB has no longer for others once it has come to rest.
+Debian is the sample guest's: its small kernel for virtual machines, systemd, a network, sshd, a login prompt, nothing else. It has the
+advantage of a disk that it need not read as a whole, where the image unpacks itself into memory.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from typing import Callable
+
+from Lab import acceleration, kernel, paths
+from Lab.host import Flavour, Host
+from Lab.images import guest, vmx
+from Lab.medium import Image
+from Lab.qemu import Disk, Kernel, Machine, arguments
+
+MEMORY_MIB = 1024
+# Agents that have nothing to do any more, caches that are filled.
+REST_SECONDS = 15
+
+
+def measure(rounds: int, result: Callable[[str, str, float], None], note: Callable[[str], None]) -> None:
+    guest.build()
+    for turn in range(rounds):
+        for name, boot in (("ours", _ours), ("debian 12", _debian)):
+            seconds, taken = boot()
+            result("host-boot", name, seconds)
+            result("host-memory", name, taken)
+            note(f"server: {name}, {turn + 1} of {rounds}: {seconds:.1f} s, {taken:.0f} MB")
+
+
+def _taken(meminfo: str) -> float:
+    """What is gone of the memory, in MB."""
+    available = int(re.search(r"MemAvailable:\s+(\d+) kB", meminfo)[1])
+    return (MEMORY_MIB * 1024 - available) * 1024 / 1e6
+
+
+def _ours() -> tuple[float, float]:
+    flavour = Flavour("product", ["wafer.agents=1"], network="")
+    with Host("bench-server", Machine(2, MEMORY_MIB, boot=Image(bus="virtio")), flavour) as host:
+        def shown() -> re.Match | None:
+            return re.search(r"shown on /dev/tty1 ([\d.]+) s", host.run(["wafer", "log", "-n", "500", "messages"]).text)
+        seconds = float(host.wait_for(shown, 120, "the direct console")[1])
+        time.sleep(REST_SECONDS)
+        return seconds, _taken(host.read_file("/proc/meminfo"))
+
+
+def _debian() -> tuple[float, float]:
+    directory = paths.LAB / "hosts" / "bench-debian"
+    directory.mkdir(parents=True, exist_ok=True)
+    overlay = directory / "disk.qcow2"
+    overlay.unlink(missing_ok=True)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", guest.EXTENT, overlay], check=True)
+    machine = Machine(2, MEMORY_MIB, disks=[Disk(overlay, "root", format="qcow2")])
+    start = Kernel(guest.KERNEL, guest.INITRD, vmx.DEBIAN_COMMAND_LINE)
+    command = arguments(machine, acceleration.choose(kernel.get()), start, directory, directory)
+    place = command.index("-serial")
+    # A pipe is all that is wanted.
+    command[place:place + 2] = ["-serial", "stdio"]
+    with (directory / "qemu.log").open("wb") as log:
+        qemu = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+    try:
+        said = _Reader(qemu)
+        uptime = said.expect(rb"WAFER-GUEST-READY .*uptime=([\d.]+)", 180)[1]
+        said.type("root\n", rb"Password:")
+        said.type("wafer\n", rb"root@guest:~# ")
+        time.sleep(REST_SECONDS)
+        said.type("cat /proc/meminfo; echo END-OF-IT | tr - _\n", rb"END_OF_IT")
+        return float(uptime), _taken(said.text.decode(errors="replace"))
+    finally:
+        qemu.kill()
+        qemu.wait()
+
+
+class _Reader:
+    """A conversation over a pipe."""
+
+    def __init__(self, process: subprocess.Popen) -> None:
+        self.process = process
+        self.text = b""
+
+    def expect(self, pattern: bytes, timeout: float) -> re.Match:
+        deadline = time.monotonic() + timeout
+        while not (match := re.search(pattern, self.text)):
+            data = self.process.stdout.read1(65_536)
+            self.text += data
+            if not data or time.monotonic() > deadline:
+                raise RuntimeError(f"Debian did not say {pattern!r}\n{self.text[-2000:].decode(errors='replace')}")
+        return match
+
+    def type(self, text: str, pattern: bytes) -> None:
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+        self.expect(pattern, 60)
