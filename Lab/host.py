@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable
 
-from . import acceleration, channel, hold, initramfs, kernel, paths
+from . import acceleration, channel, initramfs, kernel, paths, probes
 from .channel import Connection, Disconnected
 from .process import Process, Result
-from .progress import step
+from .progress import say, step
 from .medium import Medium
 from .qemu import Disk, Flash, Kernel, Machine, Monitor, arguments
 from .screen import Screen
@@ -181,6 +181,10 @@ class Guest:
         return b"".join(pieces)
 
 
+class Sick(Exception):
+    """The emulator got something wrong that has nothing to do with what runs on the server."""
+
+
 class Host(Guest):
     """A simulated server that this program runs, and that ends with it."""
 
@@ -203,14 +207,18 @@ class Host(Guest):
 
     def start(self, timeout: float = 180) -> "Host":
         """Powers the host on and waits until it can be worked with."""
-        self.power_on()
-        try:
-            self.open_channel(timeout)
-        except BaseException as error:
-            self.kill()
-            error.add_note(self._last_words())
-            raise
-        return self
+        for attempt in range(3):
+            self.power_on()
+            try:
+                self.open_channel(timeout)
+                return self
+            except BaseException as error:
+                self.kill()
+                if isinstance(error, Sick) and attempt < 2:
+                    say(f"{error}; starting it again")
+                    continue
+                error.add_note(self._last_words())
+                raise
 
     def power_on(self) -> None:
         """Starts QEMU. The host begins to boot."""
@@ -273,9 +281,21 @@ class Host(Guest):
         port = self.connect_port(timeout)
         self.connection = Connection(port, deadline - time.monotonic(), alive=lambda: self.is_running)
         if self._is_emulated:
-            self.put(hold.get(), hold.PLACE, 0o755)
-            self.start_detached([hold.PLACE])
-            self.remove(hold.PLACE)
+            self._guard_against_emulator()
+
+    def _guard_against_emulator(self) -> None:
+        """Finds out whether the emulator has lost a processor's timer, and keeps KVM from doing what it gets wrong."""
+        try:
+            self._run_probe(probes.PROBE_TIMERS, lambda path: self.run([path], timeout=20).check())
+        except TimeoutError:
+            raise Sick("a processor of the emulated server has no timer") from None
+        self._run_probe(probes.HOLD_KVM, lambda path: self.start_detached([path]))
+
+    def _run_probe(self, name: str, start: Callable[[str], object]) -> None:
+        path = f"/tmp/{name}"
+        self.put(probes.program(name), path, 0o755)
+        start(path)
+        self.remove(path)
 
     def _last_words(self) -> str:
         """What QEMU complained of, and the end of what the host said."""

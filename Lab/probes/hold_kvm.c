@@ -5,32 +5,17 @@
 // An emulator of the kind that the lab runs in, several threads and older than QEMU 8.1, may translate the breakpoint that stands
 // there during patching and keep it for ever: that processor is lost. With this machine about, KVM has nothing to patch.
 
+#include "bare.h"
 #include <linux/kvm.h>
-#include <asm/unistd.h>
 
-static long call(long number, long first, long second, long third)
-{
-    long result;
-    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(first), "S"(second), "d"(third) : "rcx", "r11", "memory");
-    return result;
-}
-
-static void leave(int status)
-{
-    call(__NR_exit_group, status, 0, 0);
-    __builtin_unreachable();
-}
-
-// Nobody called it, so the stack is not aligned as for a function.
-__attribute__((force_align_arg_pointer)) void _start(void)
+START
 {
     // The module may still be on its way.
-    static const long pause[2] = {0, 50000000};
     long kvm = -1;
     for (int tries = 0; tries < 600 && kvm < 0; tries++) {
         kvm = call(__NR_open, (long)"/dev/kvm", 2 /* O_RDWR */, 0);
         if (kvm < 0)
-            call(__NR_nanosleep, (long)pause, 0, 0);
+            sleep_milliseconds(50);
     }
     if (kvm < 0)
         leave(1);
