@@ -7,7 +7,9 @@ advantage of a disk that it need not read as a whole, where the image unpacks it
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import subprocess
 import time
 from typing import Callable
@@ -65,7 +67,8 @@ def _debian() -> tuple[float, float]:
         qemu = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
     try:
         said = _Reader(qemu)
-        uptime = said.expect(rb"WAFER-GUEST-READY .*uptime=([\d.]+)", 180)[1]
+        uptime = said.expect(rb"WAFER-GUEST-READY .*uptime=([\d.]+) ", 180)[1]
+        said.expect(rb"login:", 60)
         said.type("root\n", rb"Password:")
         said.type("wafer\n", rb"root@guest:~# ")
         time.sleep(REST_SECONDS)
@@ -86,9 +89,10 @@ class _Reader:
     def expect(self, pattern: bytes, timeout: float) -> re.Match:
         deadline = time.monotonic() + timeout
         while not (match := re.search(pattern, self.text)):
-            data = self.process.stdout.read1(65_536)
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
+            data = os.read(self.process.stdout.fileno(), 65_536) if ready else b""
             self.text += data
-            if not data or time.monotonic() > deadline:
+            if not data:
                 raise RuntimeError(f"Debian did not say {pattern!r}\n{self.text[-2000:].decode(errors='replace')}")
         return match
 

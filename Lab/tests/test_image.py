@@ -156,7 +156,9 @@ def test_a_trial_with_healthy_agents_becomes_the_usual_bank(tmp_path):
     medium.copy_partition("WAFER-A", "WAFER-B")
     medium.set_environment(next="B", trial="1")
     with Host("test-image-confirm", machine(path=medium.path, keep=True), append=["wafer.agents=1"]) as host:
-        host.wait_text("the update in bank B is well and stays", 120)
+        host.wait_for(
+            lambda: "the update in bank B is well and stays" in host.run(["wafer", "log", "-n", "500", "messages"]).text, 120,
+            "the confirmation")
     assert medium.environment["bank"] == "B"
     assert medium.environment["attempts"] == "0"
     assert not medium.environment["next"] and not medium.environment["trial"]

@@ -87,6 +87,7 @@ public final class Init {
         do { try ResourceLimits.setDescriptors(soft: 65_536, hard: 1 << 20) } catch { console.warn("\(error)") }
         // The memory of guests is memory files; who wants huge pages for one says so.
         try? FileSystem.write("advise", to: "/sys/kernel/mm/transparent_hugepage/shmem_enabled")
+        do { try MemoryReserve.apply() } catch { console.warn("\(error)") }
         loadDrivers()
         switchRoot()
         configureNetwork()
