@@ -29,6 +29,7 @@ class Figure:
 FIGURES = [
     Figure("host-boot", "server: kernel's start to console", "s", "lower", 2),
     Figure("host-memory", "server: memory taken before the first VM", "MB", "lower", 0, None, HOST_MEMORY_MB),
+    Figure("host-memory-all", "server: the same with the kernel itself", "MB", "lower"),
     Figure("start", "start of process to guest init", "s", "lower", 3),
     Figure("start-exits", "exits to user space until guest init", "exits", "lower"),
     Figure("memory", "memory beyond guest RAM", "MB", "lower", 2, None),
@@ -57,7 +58,8 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        return median(self.ours) / median(self.peer) if median(self.peer) else float("inf")
+        """The median of the rounds' ratios: what makes the machine slower for a while hits both sides of a round."""
+        return median(ours / peer if peer else float("inf") for ours, peer in zip(self.ours, self.peer))
 
     @property
     def goal(self) -> float:
@@ -93,6 +95,13 @@ def rows(results: dict[tuple[str, str], list[float]]) -> list[Row]:
 def write(path: Path, table: list[Row]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join("\t".join(cells) + "\n" for cells in [COLUMNS, *(row.cells() for row in table)]))
+
+
+def write_runs(path: Path, table: list[Row]) -> None:
+    """Every single result, in the order of the rounds."""
+    path.write_text("".join(
+        "\t".join([row.figure.name, who, *(f"{value:.{row.figure.digits}f}" for value in values)]) + "\n"
+        for row in table for who, values in (("ours", row.ours), (row.peer_name, row.peer))))
 
 
 def show(table: list[Row]) -> str:
