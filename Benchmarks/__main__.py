@@ -1,7 +1,8 @@
 """`python3 -m Benchmarks [--quick] [PART ...]`: Wafer's monitor beside Debian's QEMU on one simulated server.
 
 Both run the same guests with the same kernel, initial RAM disk, disk file and bridge, and take turns (ours, theirs, ours, …); each
-figure is the median of its runs, each ratio the median of its rounds' ratios; all results are in build/bench-runs.tsv. Parts: server, boot, exits, disk, net, net-user; all of them if none is named. The table goes to
+figure is the median of its runs, each ratio the median of its rounds' ratios (every result is in build/bench-runs.tsv).
+Parts: server, boot, exits, disk, net, net-user; all of them if none is named. The table goes to
 build/bench.tsv too. A missed goal is marked; the exit status is not zero only if something could not be measured.
 
 Under emulation times are many times those of hardware and say little by themselves; the ratios are what is compared.
