@@ -157,7 +157,7 @@ def test_a_trial_with_healthy_agents_becomes_the_usual_bank(tmp_path):
     medium.set_environment(next="B", trial="1")
     with Host("test-image-confirm", machine(path=medium.path, keep=True), append=["wafer.agents=1"]) as host:
         host.wait_for(
-            lambda: "the update in bank B is well and stays" in host.run(["wafer", "log", "-n", "500", "messages"]).text, 120,
+            lambda: re.search(r"^bank B: .*\(running, standard\)$", host.run(["wafer", "settings", "banks"]).text, re.M), 120,
             "the confirmation")
     assert medium.environment["bank"] == "B"
     assert medium.environment["attempts"] == "0"
