@@ -201,6 +201,8 @@ class Host(Guest):
         self.medium: Medium | None = None
         self.qemu: subprocess.Popen | None = None
         self._is_emulated = False
+        # How often it has booted since it was powered on, this time included.
+        self._boots = 0
         self.started = 0.0
 
     # Starting
@@ -225,6 +227,9 @@ class Host(Guest):
         self.directory.mkdir(parents=True, exist_ok=True)
         for old in ("serial.log", "qemu.log", "uefi-variables.fd"):
             (self.directory / old).unlink(missing_ok=True)
+        for old in self.directory.glob("screen-*.png"):
+            old.unlink()
+        self._boots = 1
         self._make_sockets()
         linux = kernel.get()
         for number, here in enumerate(list(self.machine.forwards)):
@@ -296,6 +301,13 @@ class Host(Guest):
         self.put(probes.program(name), path, 0o755)
         start(path)
         self.remove(path)
+
+    def wait_restart(self, timeout: float = 180) -> None:
+        """Waits until a host that boots the image, and was told to restart, can be worked with again."""
+        self._boots += 1
+        self.wait_text("wafer is up", timeout, count=self._boots)
+        self.connection.close()
+        self.open_channel(timeout)
 
     def _last_words(self) -> str:
         """What QEMU complained of, and the end of what the host said."""
@@ -403,7 +415,7 @@ class Host(Guest):
 
     def screen(self) -> Screen:
         """Its screen and keyboard, if it boots the image or has graphics."""
-        return Screen(self.monitor())
+        return Screen(self.monitor(), self.directory)
 
     @property
     def sockets(self) -> dict[str, str]:

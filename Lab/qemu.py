@@ -36,8 +36,12 @@ class Machine:
     disks: list[Disk] = field(default_factory=list)
     # TCP port here -> address and port on the server's network. Keys below one stand for any free port.
     forwards: dict[int, tuple[str, int]] = field(default_factory=dict)
+    # Whether there is a network adapter.
+    network: bool = True
     # More network adapters, as values of -netdev without the id.
     links: list[str] = field(default_factory=list)
+    # Whether the processor can run guests.
+    virtualisation: bool = True
     graphics: bool = False
     # What the server boots as if from flash; without it, it is handed a kernel.
     boot: Image | None = None
@@ -89,10 +93,12 @@ def arguments(
 ) -> list[str]:
     """QEMU's command line."""
     kvm = acceleration == "kvm"
+    switch = "+" if machine.virtualisation else "-"
+    processor = ("host" if machine.virtualisation else "host,-svm,-vmx") if kvm else f"EPYC,{switch}svm,{switch}npt"
     words = [
         "qemu-system-x86_64", "-name", f"wafer-lab-{directory.name}", "-nodefaults", "-no-user-config",
         "-display", "none", "-machine", "q35,sata=off",
-        "-accel", "kvm" if kvm else "tcg,thread=multi", "-cpu", "host" if kvm else "EPYC,+svm,+npt",
+        "-accel", "kvm" if kvm else "tcg,thread=multi", "-cpu", processor,
         "-smp", str(machine.cpus), "-m", str(machine.memory_mib),
         "-chardev", f"socket,id=serial,path={sockets}/serial,server=on,wait=off,logfile={directory}/serial.log",
         "-serial", "chardev:serial",
@@ -110,7 +116,8 @@ def arguments(
     else:
         words += start.arguments()
     forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-{address}:{port}" for here, (address, port) in machine.forwards.items())
-    for number, link in enumerate(["user" + forwards, *machine.links]):
+    links = ["user" + forwards] if machine.network else []
+    for number, link in enumerate([*links, *machine.links]):
         words += ["-netdev", f"{link},id=net{number}"]
         words += ["-device", f"virtio-net-pci,netdev=net{number},mac=52:54:00:57:00:{number:02x}"]
     for number, disk in enumerate(machine.disks):

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
 
 from .paths import LAB
 from .qemu import Monitor
@@ -129,17 +130,19 @@ class Picture:
 class Screen:
     """A running host's screen and keyboard."""
 
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
+    def __init__(self, monitor: Monitor, pictures: Path | None = None) -> None:
+        self.monitor = monitor
+        # Where pictures of unexpected screens go.
+        self._pictures = pictures
 
     def screenshot(self, path: Path) -> Path:
         """Writes a picture as PNG."""
-        self._monitor.command("screendump", filename=str(path), format="png")
+        self.monitor.command("screendump", filename=str(path), format="png")
         return path
 
     def picture(self) -> Picture:
         with tempfile.NamedTemporaryFile(suffix=".ppm") as file:
-            self._monitor.command("screendump", filename=file.name)
+            self.monitor.command("screendump", filename=file.name)
             return Picture(Path(file.name).read_bytes())
 
     def text(self) -> str:
@@ -147,18 +150,32 @@ class Screen:
 
     def wait_for(self, text: str, timeout: float = 60) -> Picture:
         """Waits until a text is on the screen."""
+        return self.wait_until(lambda picture: picture.find(text), f"show {text!r}", timeout)
+
+    def wait_gone(self, text: str, timeout: float = 60) -> Picture:
+        """Waits until a text is on the screen no more."""
+        return self.wait_until(lambda picture: not picture.find(text), f"lose {text!r}", timeout)
+
+    def wait_until(self, condition: Callable[[Picture], object], what: str, timeout: float = 60) -> Picture:
+        """Waits until the screen fulfils a condition."""
         deadline = time.monotonic() + timeout
         while True:
             picture = self.picture()
-            if picture.find(text):
+            if condition(picture):
                 return picture
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the screen did not show {text!r} within {timeout:.0f} s, but:\n{picture.text()}")
-            time.sleep(0.2)  # nothing tells that a screen has changed
+                raise TimeoutError(f"the screen did not {what} within {timeout:.0f} s, but{self._saved()}:\n{picture.text()}")
+            time.sleep(0.1)  # nothing tells that a screen has changed
+
+    def _saved(self) -> str:
+        if not self._pictures:
+            return ""
+        name = f"screen-{time.strftime('%H%M%S')}.png"
+        return f" ({self.screenshot(self._pictures / name)})"
 
     def press(self, *keys: str) -> None:
         """Presses keys together and lets them go: `press("f2")`, `press("ctrl", "alt", "delete")`; names as QEMU's."""
-        self._monitor.command("send-key", keys=[{"type": "qcode", "data": key} for key in keys], hold_time=60)
+        self.monitor.command("send-key", keys=[{"type": "qcode", "data": key} for key in keys], hold_time=60)
         # QEMU lets go by a timer of its own; keys that come meanwhile would be pressed with these.
         time.sleep(0.15)
 
