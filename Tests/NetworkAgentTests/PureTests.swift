@@ -17,6 +17,7 @@ struct AddressOverrideTests {
         #expect(AddressOverride("none") == AddressOverride.none)
         #expect(AddressOverride.word(in: "quiet wafer.net=none a=b wafer.net=dhcp\n") == "dhcp")
         #expect(AddressOverride.word(in: "quiet") == nil)
+        #expect(AddressOverride.word("wafer.hostname", in: "wafer.hostname=lab7 wafer.net=dhcp") == "lab7")
     }
 
     @Test(
@@ -72,6 +73,21 @@ struct EchoPacketTests {
         #expect(EchoPacket(reply: answer, isIPv6: true) == EchoPacket(identifier: 0x1234, sequence: 2))
         for count in 0..<28 { #expect(EchoPacket(reply: Array((header + answer).prefix(count)), isIPv6: false) == nil) }
         #expect(EchoPacket(reply: [0x4f, 0, 0, 0, 0, 0, 0, 0, 0], isIPv6: false) == nil)
+    }
+}
+
+@Suite("The host's name")
+struct HostNameTests {
+    @Test("the settings' name goes before DHCP's, and a name that was taken away is not kept")
+    func choice() {
+        func name(_ given: String, _ dhcp: String?, _ unnamed: String? = "localhost") -> String? {
+            NetworkManager.hostName(given: given, dhcp: dhcp, unnamed: unnamed)
+        }
+        #expect(name("esx1", "lease7") == "esx1")
+        #expect(name("localhost", "lease7") == "lease7")
+        #expect(name("localhost", nil) == "localhost")
+        #expect(name("", nil) == "localhost")
+        #expect(name("", nil, nil) == nil)
     }
 }
 

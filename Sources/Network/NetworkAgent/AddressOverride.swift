@@ -33,10 +33,10 @@ enum AddressOverride: Equatable {
         self = .fixed(address, prefix: prefix, gateway: gateway)
     }
 
-    /// The last such word of a command line.
-    static func word(in commandLine: String) -> String? {
-        commandLine.split(whereSeparator: \.isWhitespace).last { $0.hasPrefix("wafer.net=") }.map {
-            String($0.dropFirst("wafer.net=".count))
+    /// The value of the last such word of a command line, or of the last one with another name.
+    static func word(_ name: String = "wafer.net", in commandLine: String) -> String? {
+        commandLine.split(whereSeparator: \.isWhitespace).last { $0.hasPrefix("\(name)=") }.map {
+            String($0.dropFirst(name.utf8.count + 1))
         }
     }
 

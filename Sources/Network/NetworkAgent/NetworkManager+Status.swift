@@ -12,7 +12,7 @@ extension NetworkManager {
         var status = NetworkStatus()
         status.hostName = (try? FileSystem.text(of: "/proc/sys/kernel/hostname")) ?? hostName
         let leases = ports.values.sorted { $0.name < $1.name }.compactMap(\.lease)
-        status.isHostNameFromDHCP = !hostName.isEmpty && hostName != settings?.hostName
+        status.isHostNameFromDHCP = !hostName.isEmpty && hostName == dhcpHostName && hostName != settings?.hostName
         status.adapters = adapters.map(adapterStatus).sorted {
             (AdapterNames.number(of: $0.name) ?? .max) < (AdapterNames.number(of: $1.name) ?? .max)
         }

@@ -12,6 +12,8 @@ final class NetworkManager {
     let discovery: any AdapterDiscovery
     let source: any SettingsSource
     private let override: AddressOverride?
+    /// What a host is called that neither the settings nor DHCP have named; nil leaves the name it has.
+    private let unnamed: String?
     /// Where leases are kept.
     private let directory: String
     let log: (String) -> Void
@@ -43,13 +45,14 @@ final class NetworkManager {
 
     init(
         on loop: EventLoop, source: any SettingsSource, discovery: any AdapterDiscovery, directory: String,
-        override: AddressOverride? = nil, log: @escaping (String) -> Void
+        override: AddressOverride? = nil, unnamed: String? = nil, log: @escaping (String) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.source = source
         self.discovery = discovery
         self.directory = directory
         self.override = override
+        self.unnamed = unnamed
         self.log = log
         network = try NetworkConfiguration()
         timer = try Timer(on: loop) { [weak self] in self?.reconcile() }
@@ -197,11 +200,20 @@ final class NetworkManager {
         try? IPv6Setting.set("autoconf", of: vmknic.name, to: vmknic.ipv6Automatic ? "1" : "0")
     }
 
+    /// The name that a DHCP server has given the host.
+    var dhcpHostName: String? {
+        ports.values.sorted { $0.name < $1.name }.compactMap { $0.lease?.hostName }.first
+    }
+
+    /// `localhost` is what settings say that name nobody.
+    static func hostName(given: String, dhcp: String?, unnamed: String?) -> String? {
+        given.isEmpty || given == "localhost" ? dhcp ?? unnamed : given
+    }
+
     private func applyHostName() {
-        let dhcpName = ports.values.sorted { $0.name < $1.name }.compactMap { $0.lease?.hostName }.first
-        let given = settings?.hostName ?? ""
-        let isOwn = !given.isEmpty && given != "localhost"
-        guard let name = isOwn ? given : dhcpName, name != hostName else { return }
+        guard let name = Self.hostName(given: settings?.hostName ?? "", dhcp: dhcpHostName, unnamed: unnamed),
+            name != hostName
+        else { return }
         do {
             try Kernel.setHostName(name)
             hostName = name

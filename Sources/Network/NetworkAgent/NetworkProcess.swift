@@ -31,7 +31,8 @@ public enum NetworkProcess {
             let loop = try EventLoop(name: "netd")
             let signals = try SignalEvents([.terminate, .interrupt], on: loop) { _ in loop.stop() }
             var override: AddressOverride?
-            if let word = AddressOverride.word(in: (try? FileSystem.text(of: "/proc/cmdline")) ?? "") {
+            let commandLine = (try? FileSystem.text(of: "/proc/cmdline")) ?? ""
+            if let word = AddressOverride.word(in: commandLine) {
                 override = AddressOverride(word)
                 if override == nil {
                     log("wafer.net=\(word) is not ADDRESS/PREFIX[,GATEWAY], dhcp or none; it is ignored")
@@ -40,7 +41,8 @@ public enum NetworkProcess {
             let source = try ConfigurationSource(memory: "\(stateDirectory)/settings", on: loop, log: log)
             let agent = try NetworkAgent(
                 on: loop, source: source, discovery: SysfsDiscovery(), directory: stateDirectory,
-                socket: ServiceAddress.network, override: override, log: log)
+                socket: ServiceAddress.network, override: override,
+                unnamed: AddressOverride.word("wafer.hostname", in: commandLine) ?? "localhost", log: log)
             loop.run()
             withExtendedLifetime((signals, agent)) {}
             return 0
@@ -64,10 +66,11 @@ final class NetworkAgent {
 
     init(
         on loop: EventLoop, source: any SettingsSource, discovery: any AdapterDiscovery, directory: String,
-        socket: String, override: AddressOverride? = nil, log: @escaping (String) -> Void
+        socket: String, override: AddressOverride? = nil, unnamed: String? = nil, log: @escaping (String) -> Void
     ) throws(SystemError) {
         manager = try NetworkManager(
-            on: loop, source: source, discovery: discovery, directory: directory, override: override, log: log)
+            on: loop, source: source, discovery: discovery, directory: directory, override: override, unnamed: unnamed,
+            log: log)
         trials = try TrialKeeper(path: "\(directory)/trial", on: loop, log: log) { before in
             // Adapters found meanwhile keep their names.
             source.change { settings in
