@@ -83,7 +83,7 @@ let package = Package(
         target(
             "Host", "HostDaemon",
             [
-                "ConfigService", "HostLink", "HostModel", "HostService", "Linux", "Messages", "NetworkService",
+                "ConfigService", "HostLink", "HostModel", "HostService", "Linux", "Log", "Messages", "NetworkService",
                 "Signatures", "VMXConfig", "VMXControl",
             ]),
         target("Host", "Terminal"),

@@ -15,6 +15,14 @@ final class DaemonRig: @unchecked Sendable {
     var settings: HostSettings
     private var loop: EventLoop?
     private var agent: HostDaemon?
+    private var lines: [String] = []
+
+    /// What the agent has logged: `COMPONENT: TEXT`.
+    var logged: [String] {
+        var logged: [String] = []
+        loop?.performAndWait { logged = lines }
+        return logged
+    }
 
     static func with(_ settings: HostSettings = HostSettings(), _ body: (DaemonRig) throws -> Void) throws {
         try withTemporaryDirectory { directory in
@@ -62,7 +70,7 @@ final class DaemonRig: @unchecked Sendable {
         let agent = try HostDaemon(environment, settings: source, alarms: try Alarms(on: loop), on: loop)
         self.loop = loop
         self.agent = agent
-        agent.keeper.journal.log = { _ in }
+        agent.keeper.journal.log = { [unowned self] event, component in lines.append("\(component): \(event.text)") }
         try loop.start()
         loop.perform { [self] in self.agent?.begin { _ in } }
         // The socket comes when it is known what runs.

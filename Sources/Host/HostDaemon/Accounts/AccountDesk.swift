@@ -97,18 +97,18 @@ final class AccountDesk {
     private func succeed(_ one: Try) {
         policy.succeeded(one.key)
         save()
-        journal.add(.info, by: one.user, "\(shown(one.user)) logged in \(place(one))")
+        journal.add(.info, by: one.user, component: Journal.logins, "\(shown(one.user)) logged in \(place(one))")
         one.then(nil)
     }
 
     private func fail(_ one: Try) {
         let locks = policy.failed(one.key, now: now)
         save()
-        journal.add(.warning, "A login as \(shown(one.user)) failed \(place(one))")
+        journal.add(.warning, component: Journal.logins, "A login as \(shown(one.user)) failed \(place(one))")
         if locks {
             let text =
                 "\(shown(one.user)) is locked for \(policy.lockSeconds) seconds \(place(one)): too many failed logins"
-            journal.add(.error, text)
+            journal.add(.error, component: Journal.logins, text)
             one.then(Refusal(.denied, "\(Self.refused) \(Self.lockedText(UInt64(policy.lockSeconds)))"))
         } else {
             one.then(Refusal(.denied, Self.refused))
@@ -146,7 +146,10 @@ final class AccountDesk {
                     settings.change {
                         $0.access.rootPassword = hash
                     } then: { [weak self] refusal in
-                        if refusal == nil { self?.journal.add(.info, by: user, "The password of \(user) was changed") }
+                        if refusal == nil {
+                            self?.journal.add(
+                                .info, by: user, component: Journal.logins, "The password of \(user) was changed")
+                        }
                         then(refusal)
                     }
                 }

@@ -1,6 +1,7 @@
 import HostLink
 import HostModel
 import Linux
+import Log
 
 /// What happens on the host: kept, told to those who watch, and logged.
 final class Journal {
@@ -10,10 +11,22 @@ final class Journal {
     private var list = TaskList()
     /// Tells those who watch.
     var announce: ((HostEvent) -> Void)?
-    /// Writes to the log.
-    var log: (HostEvent) -> Void = { event in
-        let who = event.user.isEmpty ? "" : " (\(event.user))"
-        writeToStandardError("wafer hostd: \(event.text)\(who)\n")
+    /// Writes to the log of a component.
+    var log: (HostEvent, _ component: String) -> Void = { event, component in
+        // Who logs in is what the text is about.
+        let who = event.user.isEmpty || component == logins ? "" : " (\(event.user))"
+        messages.write(severity(event), event.text + who, as: component)
+    }
+    private static let messages = Log("hostd")
+    /// The component whose log tells who came in and who did not.
+    static let logins = "auth"
+
+    private static func severity(_ event: HostEvent) -> LogSeverity {
+        switch event.severity {
+        case .info: .info
+        case .warning: .warning
+        case .error: .error
+        }
     }
 
     var tasks: [HostTask] { list.all }
@@ -21,10 +34,15 @@ final class Journal {
     func after(_ number: UInt64, limit: Int) -> [HostEvent] { events.after(number, limit: limit) }
 
     /// Something happened.
-    func add(_ severity: HostEvent.Severity, by user: String = "", subject: String = "", _ text: String) {
+    ///
+    /// - Parameter component: whose log it goes to.
+    func add(
+        _ severity: HostEvent.Severity, by user: String = "", subject: String = "", component: String = "hostd",
+        _ text: String
+    ) {
         let event = events.append(
             HostEvent(time: wallClock().seconds, severity: severity, user: user, subject: subject, text))
-        log(event)
+        log(event, component)
         announce?(event)
     }
 
