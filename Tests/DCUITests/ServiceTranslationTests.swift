@@ -100,4 +100,15 @@ struct ServiceTranslationTests {
             "tmpfs /run tmpfs rw 0 0\n/dev/sdb1 /data ext4 rw 0 0\n/dev/sdb1 /again ext4 rw 0 0\n/dev/sdc / vfat rw 0 0\n"
         #expect(DataFileSystems.count(mounts) == 1)
     }
+
+    @Test("of what the first process found, devices without a driver and crashes are told, not what the console sees itself")
+    func notices() {
+        let warnings = [
+            HostWarning(.network, "This server has no network card that works."),
+            HostWarning(.drivers, "The network card 8086:1572 has no driver."),
+            HostWarning(.crash, "This host's kernel had crashed."),
+        ]
+        #expect(HostServices.notices(HostWarning.text(warnings)) == warnings.dropFirst().map(\.text))
+        #expect(HostServices.notices("") == [])
+    }
 }

@@ -1,3 +1,4 @@
+import HostLink
 import Linux
 
 /// What is wrong with a host's hardware, for a person who does not read kernel logs.
@@ -70,7 +71,7 @@ struct DeviceReport {
     }
 
     /// Sentences about everything, by topic.
-    func all(hasKVM: Bool, hasVirtualisation: Bool) -> [(topic: String, texts: [String])] {
+    func all(hasKVM: Bool, hasVirtualisation: Bool) -> [(topic: HostWarning.Topic, texts: [String])] {
         var processor: [String] = []
         if !hasKVM {
             processor =
@@ -79,11 +80,11 @@ struct DeviceReport {
                 : ["This server's processor has no hardware virtualisation: virtual machines cannot run."]
         }
         return [
-            ("processor", processor),
-            ("drivers", withoutDriver()),
-            ("disks", hasDisk() ? [] : ["This server has no disk that virtual machines could be kept on."]),
+            (.processor, processor),
+            (.drivers, withoutDriver()),
+            (.disks, hasDisk() ? [] : ["This server has no disk that virtual machines could be kept on."]),
             (
-                "network",
+                .network,
                 hasNetworkCard() ? [] : ["This server has no network card that works: it cannot be managed remotely."]
             ),
         ]

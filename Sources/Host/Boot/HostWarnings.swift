@@ -1,27 +1,24 @@
 import HostLink
 import Linux
 
-/// What a person should know about this host, one sentence a line, in a file that the direct console shows.
+/// What a person should know about this host, in a file (`HostWarning.file`) whose sentences the direct console shows.
 final class HostWarnings {
-    static let file = "\(ServiceAddress.directory)/warnings"
-
     private let console: Console
-    private var sentences: [(topic: String, text: String)] = []
+    private var sentences: [HostWarning] = []
 
     init(console: Console) { self.console = console }
 
     /// Says something about a topic, in place of what was said about it before. An empty list withdraws that.
-    func set(_ topic: String, _ texts: [String]) {
+    func set(_ topic: HostWarning.Topic, _ texts: [String]) {
         let before = sentences.filter { $0.topic == topic }.map(\.text)
         guard texts != before else { return }
         for text in texts where !before.contains(text) { console.warn(text) }
         sentences.removeAll { $0.topic == topic }
-        sentences += texts.map { (topic, $0) }
-        let all = sentences.map { "\($0.text)\n" }.joined()
+        sentences += texts.map { HostWarning(topic, $0) }
         do throws(SystemError) {
             try FileSystem.makeDirectory(ServiceAddress.directory)
-            try FileSystem.write(all, to: "\(Self.file).new")
-            try renameFile("\(Self.file).new", Self.file)
+            try FileSystem.write(HostWarning.text(sentences), to: "\(HostWarning.file).new")
+            try renameFile("\(HostWarning.file).new", HostWarning.file)
         } catch { console.warn("\(error)") }
     }
 }

@@ -238,7 +238,7 @@ public final class Init {
         do throws(SystemError) {
             guard try CrashRecords.take() > 0 else { return }
             warnings.set(
-                "crash",
+                .crash,
                 [
                     "This host's kernel had crashed; what it said last is in \(CrashRecords.directory) until the next start."
                 ])

@@ -10,7 +10,8 @@ public struct HostObservation: Equatable, Sendable {
     public var network: NetworkObservation?
     public var machines: [MachineObservation]?
     public var banks: BankObservation?
-    /// What the administrator should know about how settings are kept: a damaged copy, no place to keep them. Sentences.
+    /// What the administrator should know about how settings are kept (a damaged copy, no place to keep them), devices without a
+    /// driver, a crash. Sentences.
     public var notices: [String] = []
     /// How many disks there are that can hold virtual machines.
     public var dataDisks: Int?

@@ -71,12 +71,18 @@ public final class HostServices: ConsoleServices {
         let isSettling = (observation.uptime ?? .max) < Self.settlingSeconds
         observation.hardware = seenHardware(isSettling: isSettling)
         SettingsKeeper.look(into: &observation)
+        observation.notices += Self.notices(facts.text(HostWarning.file))
         observation.network = (try? Agent.network.ask(GetNetworkStatus(), milliseconds: 2000))
             .map(NetworkObservation.init)
         observation.machines = (try? Agent.host.ask(ListMachines(), milliseconds: 2000))?.map(MachineObservation.init)
         let disks = DataFileSystems.count(facts.text("/proc/self/mounts"))
         observation.dataDisks = disks == 0 && isSettling ? nil : disks
         return observation
+    }
+
+    /// What the first process has found; processor, disks and network the console looks at itself.
+    static func notices(_ text: String) -> [String] {
+        HostWarning.warnings(in: text).filter { $0.topic == .drivers || $0.topic == .crash }.map(\.text)
     }
 
     private func seenHardware(isSettling: Bool) -> HardwareObservation {
