@@ -27,6 +27,18 @@ struct PowerTests {
         #expect(console.shows("The host restarts"))
     }
 
+    @Test("F12 in the settings asks at once, and Esc leads back to them")
+    func fromSettings() {
+        var console = ConsoleHarness()
+        console.logIn()
+        console.press(.function(12))
+        #expect(console.shows("Shut down or restart this host?"))
+        console.press(.escape)
+        #expect(console.shows("Host Settings"))
+        console.press(.escape)
+        #expect(console.state.screens.isEmpty)
+    }
+
     @Test("Esc leaves the power dialog without doing anything")
     func cancel() {
         var console = ConsoleHarness()

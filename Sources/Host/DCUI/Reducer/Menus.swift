@@ -13,7 +13,7 @@ extension ConsoleState {
         case .end, .pageDown: menu.selected = max(0, entries.count - 1)
         case .enter: return choose(entries, menu)
         case .function(5): observe()
-        case .function(12): if menu.kind == .settings { askPower() }
+        case .function(12) where menu.kind == .settings: return askPower()
         // Logs are numbered.
         case .character(let scalar) where menu.kind == .logs && ("1"..."9").contains(scalar):
             let index = Int(scalar.value) - 0x31
