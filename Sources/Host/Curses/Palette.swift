@@ -139,7 +139,9 @@ struct Palette {
         default: isReverse = false
         }
         switch style {
-        case .warning, .dialogWarning, .barKey, .frame: look.attributes |= WAFER_CURSES_BOLD
+        // Bold black on white is grey on terminals of eight colours.
+        case .barKey: if depth == .indexed || depth == .none { look.attributes |= WAFER_CURSES_BOLD }
+        case .warning, .dialogWarning, .frame: look.attributes |= WAFER_CURSES_BOLD
         case .field: look.attributes |= WAFER_CURSES_UNDERLINE
         default: break
         }
