@@ -93,6 +93,28 @@ struct NetworkScreensTests {
         #expect(network?.address == IPv4Address(10, 20, 0, 17))
         #expect(network?.prefix == 24)
         #expect(network?.gateway == IPv4Address(10, 20, 0, 1))
+        #expect(network?.dnsAutomatic == false)
+        #expect(network?.dnsServers == [IPv4Address(10, 20, 0, 53), IPv4Address(10, 20, 0, 54)])
+    }
+
+    @Test("name servers cannot come from DHCP when the address does not")
+    func namesWithoutDHCP() {
+        var console = inMenu()
+        console.open("IPv4")
+        console.press(.down, .space, .enter)
+        console.open("DNS and Host Name")
+        console.press(.up, .space, .enter)
+        #expect(console.shows("without a DHCP server nobody tells name servers"))
+        #expect(console.state.draft?.edited.dnsAutomatic == false)
+    }
+
+    @Test("restoring the management network enables it, too")
+    func restored() {
+        var settings = HostSettings()
+        SettingsEdit.managementEnabled(false).apply(to: &settings)
+        settings.hostName = "rack3"
+        SettingsEdit.restoreManagementNetwork.apply(to: &settings)
+        #expect(settings == HostSettings())
     }
 
     @Test(

@@ -26,7 +26,10 @@ public enum SettingsEdit: Equatable, Sendable {
             for index in settings.network.vmknics.indices where settings.network.vmknics[index].isManagement {
                 settings.network.vmknics[index].isEnabled = isOn
             }
-        case .restoreManagementNetwork: ManagementNetwork(HostSettings()).apply(to: &settings)
+        case .restoreManagementNetwork:
+            ManagementNetwork(HostSettings()).apply(to: &settings)
+            // A new host can be reached.
+            SettingsEdit.managementEnabled(true).apply(to: &settings)
         case .restoreSwitches:
             // The adapters' names are facts about the server, not choices.
             let adapters = settings.network.adapters

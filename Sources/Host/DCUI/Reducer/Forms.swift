@@ -75,9 +75,17 @@ extension ConsoleState {
         case .adapters, .vlan, .ipv4, .ipv6, .dns, .suffixes:
             guard var edited = draft?.edited else { return }
             try FormReader.read(form, into: &edited)
+            if form.purpose == .ipv4, edited.ipv4 == .fixed, edited.dnsAutomatic { keepNameServers(in: &edited) }
             draft?.edited = edited
             pop()
         }
+    }
+
+    /// Without DHCP nobody tells this host its name servers any more: those of now stay, to be seen and changed.
+    private func keepNameServers(in network: inout ManagementNetwork) {
+        network.dnsAutomatic = false
+        network.dnsServers = host.network?.dnsServers ?? []
+        network.searchDomains = host.network?.searchDomains ?? []
     }
 
     private mutating func setAutostart(_ form: Form, _ file: String) throws(FormProblem) {
@@ -145,6 +153,10 @@ enum FormReader {
         case .ipv4: try readIPv4(form, into: &network)
         case .ipv6: try readIPv6(form, into: &network)
         case .dns:
+            if form.isOn(.automatic), network.ipv4 != .dhcp {
+                throw FormProblem(
+                    "IPv4 is not automatic: without a DHCP server nobody tells name servers. Enter them here.", .fixed)
+            }
             network.dnsAutomatic = form.isOn(.automatic)
             if !network.dnsAutomatic {
                 network.dnsServers = []
