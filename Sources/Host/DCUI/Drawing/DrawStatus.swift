@@ -75,12 +75,18 @@ extension ConsoleState {
                     isFirst ? (address.isIPv6 ? "IPv6" : "IPv4") : "", address.text, Wording.origin(address.origin),
                     address.isIPv6 ? .day : .dayStrong)
             }
-            if addresses.isEmpty { line("Address", "None yet", "", .warning) }
+            if addresses.isEmpty { line("Address", awaitsAddress(network) ? "None yet" : "None", "", .warning) }
             if !network.macAddress.isEmpty { line("MAC address", network.macAddress) }
         } else {
             line("Address", hasObserved ? "Starting: the network has not answered yet …" : "Starting …")
         }
         drawWarnings(Area(x: area.x, y: y + 1, width: area.width, height: end - y - 1), &canvas)
+    }
+
+    /// Whether the management port may still get an address as things are.
+    private func awaitsAddress(_ network: NetworkObservation) -> Bool {
+        let port = host.settings?.network.vmknics.first(where: \.isManagement)
+        return !network.adapters.isEmpty && port?.isEnabled ?? true && (port?.ipv4 != .disabled || port?.ipv6 ?? true)
     }
 
     private func drawWarnings(_ area: Area, _ canvas: inout Canvas) {
