@@ -144,7 +144,7 @@ class Monitor:
         self._lines.readline()  # its greeting
         self.command("qmp_capabilities")
 
-    def command(self, name: str, **values):
+    def command(self, name: str, /, **values):
         """Carries out a command and returns what it gives."""
         request = {"execute": name, "arguments": {key.replace("_", "-"): value for key, value in values.items()}}
         self._stream.sendall(json.dumps(request).encode() + b"\n")

@@ -104,7 +104,7 @@ struct NetworkScreensTests {
         console.press(.down, .space, .enter)
         console.open("DNS and Host Name")
         console.press(.up, .space, .enter)
-        #expect(console.shows("without a DHCP server nobody tells name servers"))
+        #expect(console.shows("IPv4 is not automatic: without a DHCP server"))
         #expect(console.state.draft?.edited.dnsAutomatic == false)
     }
 

@@ -101,7 +101,7 @@ struct ServiceTranslationTests {
         #expect(DataFileSystems.count(mounts) == 1)
     }
 
-    @Test("of what the first process found, devices without a driver and crashes are told, not what the console sees itself")
+    @Test("of what the first process found, devices without a driver and crashes are told")
     func notices() {
         let warnings = [
             HostWarning(.network, "This server has no network card that works."),

@@ -15,13 +15,14 @@ final class DaemonRig: @unchecked Sendable {
     var settings: HostSettings
     private var loop: EventLoop?
     private var agent: HostDaemon?
+    /// Added to on the loop.
     private var lines: [String] = []
+    private var seen: [String] = []
 
     /// What the agent has logged: `COMPONENT: TEXT`.
     var logged: [String] {
-        var logged: [String] = []
-        loop?.performAndWait { logged = lines }
-        return logged
+        loop?.performAndWait { [self] in seen = lines }
+        return seen
     }
 
     static func with(_ settings: HostSettings = HostSettings(), _ body: (DaemonRig) throws -> Void) throws {
