@@ -91,7 +91,7 @@ def smoke() -> None:
         host.start()
     try:
         with step("waiting for the direct console"):
-            host.wait_text("<F2>", 120)
+            host.wait_text("Configure, view logs", 120)
         _start_guest(host)
         console = host.connect_unix(CONSOLE)
         with step("waiting for the guest's login prompt"):
