@@ -71,7 +71,11 @@ class Recording:
         """All that happened until now; also while the host runs, which then must be idle."""
         found = []
         with self.log.open("rb") as stream:
-            magic, version, count, sector = HEADER.unpack(stream.read(HEADER.size))
+            head = stream.read(HEADER.size)
+            # Nothing stands there before the first write.
+            if not any(head):
+                return []
+            magic, version, count, sector = HEADER.unpack(head)
             if (magic, version, sector) != (MAGIC, 1, SECTOR):
                 raise ValueError(f"{self.log} is no log of writes")
             place = SECTOR
