@@ -98,7 +98,9 @@ let package = Package(
             ]),
         // The medium that a host boots from: what is on it, and how it is built.
         target("Host", "BootMedium", ["Bytes", "Signatures"]),
-        target("Host", "SystemImage", ["BootMedium", "Bytes", "FAT", "Linux", "Signatures"]),
+        target(
+            "Host", "SystemImage",
+            ["BlockStore", "BootBanks", "BootMedium", "Bytes", "FAT", "Linux", "Signatures", "StateArea"]),
 
         target("Host", "LogService", ["HostLink", "Messages"]),
         // What agents know from other agents: the settings, addresses of names.

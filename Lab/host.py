@@ -20,7 +20,8 @@ from .channel import Connection, Disconnected
 from .process import Process, Result
 from .progress import say, step
 from .medium import Medium
-from .qemu import Disk, Flash, Kernel, Machine, Monitor, arguments
+from .recording import Recording
+from .qemu import Disk, Flash, Kernel, Machine, Monitor, Written, arguments
 from .screen import Screen
 
 
@@ -199,6 +200,8 @@ class Host(Guest):
         self._sockets: Path | None = None
         # What it boots from, if its machine boots the image.
         self.medium: Medium | None = None
+        # What was written to it, if that is recorded.
+        self.recording: Recording | None = None
         self.qemu: subprocess.Popen | None = None
         self._is_emulated = False
         # How often it has booted since it was powered on, this time included.
@@ -268,7 +271,11 @@ class Host(Guest):
         self.medium = image.place(self.directory)
         if image.lab:
             self.medium.set_environment(append=" ".join(self._words()))
-        return Flash(self.medium.path, image.bus, self.machine.firmware)
+        log = self.directory / "writes.log" if image.record else None
+        if log:
+            Recording.prepare(log)
+            self.recording = Recording(log, self.medium.copy(self.directory / "boot-before.img"))
+        return Flash(self.medium.path, image.bus, self.machine.firmware, log)
 
     def _words(self) -> list[str]:
         """For the kernel's command line."""
@@ -412,6 +419,14 @@ class Host(Guest):
     def monitor(self) -> Monitor:
         """QEMU's monitor, for power cuts, screen pictures, keys."""
         return Monitor(self._sockets / "qmp")
+
+    def written(self) -> Written:
+        """What was written to the boot medium since the power is on, counted outside the host."""
+        monitor = self.monitor()
+        try:
+            return monitor.written()
+        finally:
+            monitor.close()
 
     def screen(self) -> Screen:
         """Its screen and keyboard, if it boots the image or has graphics."""

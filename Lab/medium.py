@@ -24,6 +24,8 @@ class Image:
     keep: bool = False
     # The lab channel is opened; without, this is the product as it is.
     lab: bool = True
+    # Every write is recorded: `Host.recording`.
+    record: bool = False
 
     def place(self, directory: Path) -> "Medium":
         """The medium for a host whose files are in this directory."""

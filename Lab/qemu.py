@@ -11,6 +11,8 @@ from .medium import Image
 # UEFI firmware and its variables as they leave the factory (Debian's package ovmf).
 UEFI = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 UEFI_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+# The block device that is the boot medium, as QEMU's monitor calls it.
+BOOT = "boot"
 
 
 @dataclass
@@ -71,6 +73,8 @@ class Flash:
     medium: Path
     bus: str
     firmware: str
+    # Where every write is recorded.
+    log: Path | None = None
 
     def arguments(self, directory: Path) -> list[str]:
         words = []
@@ -80,12 +84,16 @@ class Flash:
                 shutil.copy(UEFI_VARIABLES, variables)
             words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={UEFI}"]
             words += ["-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
-        words += ["-blockdev", f"driver=raw,node-name=boot,discard=unmap,file.driver=file,file.filename={self.medium}"]
+        node = "medium" if self.log else BOOT
+        words += ["-blockdev", f"driver=raw,node-name={node},discard=unmap,file.driver=file,file.filename={self.medium}"]
+        if self.log:
+            words += ["-blockdev", f"driver=file,node-name=log,filename={self.log}"]
+            words += ["-blockdev", f"driver=blklogwrites,node-name={BOOT},file={node},log=log,log-super-update-interval=1"]
         device = {
             "usb": "usb-storage,bus=usb.0,removable=on", "virtio": "virtio-blk-pci,serial=boot", "ahci": "ide-hd,bus=ahci.0"}
         if self.bus == "ahci":
             words += ["-device", "ahci,id=ahci"]
-        return words + ["-device", f"{device[self.bus]},drive=boot,id=boot,bootindex=0"]
+        return words + ["-device", f"{device[self.bus]},drive={BOOT},id=boot,bootindex=0"]
 
 
 def arguments(
@@ -133,6 +141,16 @@ def arguments(
     return words + machine.extra
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a server wrote to a disk since it was powered on."""
+
+    bytes: int
+    writes: int
+    # In bytes.
+    discards: int
+
+
 class Monitor:
     """QEMU's machine protocol (QMP)."""
 
@@ -155,6 +173,11 @@ class Monitor:
             if "error" in answer:
                 raise RuntimeError(f"QEMU refuses {name}: {answer['error']['desc']}")
         raise ConnectionError("QEMU ended")
+
+    def written(self, node: str = BOOT) -> Written:
+        """What was written to a disk until now."""
+        found, = [entry["stats"] for entry in self.command("query-blockstats") if entry.get("node-name") == node]
+        return Written(found["wr_bytes"], found["wr_operations"], found["unmap_bytes"])
 
     def close(self) -> None:
         self._lines.close()

@@ -118,6 +118,12 @@ struct BankUpdateTests {
         #expect(refused(Array(good[..<100])) == .bundle(.cutShort))
         #expect(refused(good + [0]) == .wrongSize)
         #expect(refused(Array(good.dropLast())) == .wrongSize)
+        let kernel = UpdateBundle.headerSize + new.manifest.text.utf8.count + UpdateBundle.signatureSize
+        for (place, part) in [(kernel, "vmlinuz"), (kernel + 9_999, "initrd"), (good.count - 1, "initrd")] {
+            var damaged = good
+            damaged[place] ^= 0x80
+            #expect(refused(damaged) == .damagedPart(part))
+        }
         let size = TestMedium.bankSize + 1
         #expect(throws: UpdateError.tooLarge(size, most: TestMedium.bankSize)) {
             try medium.banks().update(size: size, trusted: [#require(TestMedium.key).publicKey])
@@ -125,14 +131,30 @@ struct BankUpdateTests {
         #expect(medium.disk.writeCount == 0)
     }
 
-    @Test("a damaged part is found; the bank cannot be started and the running one is the usual one")
-    func damagedPart() throws {
+    @Test("an update that is damaged when it comes again leaves no bank to start but the running one")
+    func damagedAgain() throws {
         let medium = try TestMedium(old)
-        var bundle = new.bundle()
-        bundle[bundle.count - 5] ^= 0x80
-        #expect(throws: UpdateError.damagedPart("initrd")) { try medium.install(bundle, medium.banks()) }
+        var other = new.bundle()
+        other[other.count - 5] ^= 0x80
+        #expect(throws: UpdateError.damagedPart("initrd")) {
+            try medium.install(new.bundle(), again: other, medium.banks())
+        }
         #expect(throws: FATReadError.noFileSystem) { try FATReader(medium.bank(.b)) }
         #expect(try medium.boot() == BootOrigin(bank: .a))
+    }
+
+    @Test("an update that came only once is not put on trial, and nothing was written")
+    func once() throws {
+        let medium = try TestMedium(old).fresh()
+        let bundle = new.bundle()
+        let update = try medium.banks().update(
+            size: UInt64(bundle.count), trusted: [#require(TestMedium.key).publicKey])
+        try update.take(bundle)
+        try update.take([])
+        #expect(update.isChecked)
+        #expect(throws: UpdateError.bundle(.cutShort)) { try update.finishWriting() }
+        #expect(throws: UpdateError.over) { try update.activate() }
+        #expect(medium.disk.writeCount == 0)
     }
 
     @Test("a medium that does not keep what was written is found out before the update is put on trial")
@@ -141,6 +163,7 @@ struct BankUpdateTests {
         let bundle = new.bundle()
         let update = try medium.banks().update(
             size: UInt64(bundle.count), trusted: [#require(TestMedium.key).publicKey])
+        try update.take(bundle)
         try update.take(bundle)
         try update.finishWriting()
         // The kernel's bytes are all 0x22: some of them change.

@@ -1,6 +1,8 @@
+import BlockStore
 import BootMedium
 import FAT
 import Linux
+import Signatures
 import SimulatedDisk
 import TestFiles
 import Testing
@@ -33,6 +35,54 @@ struct BootBanksTests {
         #expect(origin == BootOrigin(bank: .a, isFallback: true))
         #expect(try medium.banks(origin).confirm() == .fellBack(to: .a))
         #expect(try medium.boot() == BootOrigin(bank: .a))
+    }
+
+    @Test("an environment that cannot be read is made anew by a confirmation, also if the power is cut in that")
+    func repair() throws {
+        let broken = try TestMedium(image, environment: [("bank", "A"), ("append", "x=1")])
+        let reader = try FATReader(broken.system)
+        let place = try #require(
+            try reader.stretches(of: reader.entry(BootEnvironment.path), BootEnvironment.path).first)
+        try broken.system.write([UInt8](repeating: 0x5a, count: 700), at: place.offset)
+        let medium = broken.fresh()
+        #expect(throws: LoaderEnvironmentError.content(.notAnEnvironment)) { try medium.banks().status() }
+        #expect(try medium.banks(BootOrigin(bank: .b)).confirm() == .environmentRepaired(.b))
+        #expect(try medium.banks().status().standard == .b)
+        #expect(try LoaderEnvironment(medium.system).change { $0["next"] = "A" })
+        #expect(try medium.banks(BootOrigin(bank: .b)).confirm() == .trialFailed(.a))
+        try medium.disk.forEachPowerCut { disk, cut in
+            let after = TestMedium(disk: disk)
+            _ = try after.banks(BootOrigin(bank: .b)).confirm()
+            #expect(try after.banks().status().standard == .b, "\(cut)")
+        }
+    }
+
+    @Test("a bank on trial is looked through before it is confirmed, and what is wrong with it is said")
+    func trialCheck() throws {
+        let key = try #require(TestMedium.key).publicKey
+        let stranger = try #require(TestMedium.stranger).publicKey
+        func check(_ medium: TestMedium, isTrial: Bool = true, _ key: Ed25519.PublicKey) throws(BankDefect) -> Bool {
+            let banks = try? medium.banks(BootOrigin(bank: .a, isTrial: isTrial))
+            guard let check = try banks?.checkOfTrial(trusted: [key]) else { return false }
+            while try check.advance() {}
+            return true
+        }
+        func damaged(_ name: String, at offset: UInt64 = 0) throws -> TestMedium {
+            let medium = try TestMedium(image)
+            let bank = medium.bank(.a)
+            let reader = try FATReader(bank)
+            let stretch = try #require(try reader.stretches(of: reader.entry(name), name).first)
+            let byte = try bank.read(1, at: stretch.offset + offset)[0]
+            try bank.write([byte ^ 1], at: stretch.offset + offset)
+            return medium
+        }
+        #expect(try check(TestMedium(image), key))
+        #expect(try !check(TestMedium(image), isTrial: false, key))
+        #expect(throws: BankDefect.wrongSignature) { try check(TestMedium(image), stranger) }
+        #expect(throws: BankDefect.wrongSignature) { try check(damaged(Manifest.fileName), key) }
+        #expect(throws: BankDefect.wrongSignature) { try check(damaged(Manifest.signatureFileName), key) }
+        #expect(throws: BankDefect.damagedPart("vmlinuz")) { try check(damaged("vmlinuz", at: 4_500), key) }
+        #expect(throws: BankDefect.damagedPart("initrd")) { try check(damaged("initrd", at: 20_000), key) }
     }
 
     @Test("a start by a key changes nothing, and a pending trial stays")

@@ -126,14 +126,19 @@ struct TestMedium {
     }
 
     /// Installs a bundle in pieces.
+    ///
+    /// - Parameter again: what comes the second time; nil for the same.
     func install(
-        _ bundle: [UInt8], piece: Int = 4_099, _ banks: BootBanks, trusted: [Ed25519.SecretKey?] = [key]
+        _ bundle: [UInt8], again: [UInt8]? = nil, piece: Int = 4_099, _ banks: BootBanks,
+        trusted: [Ed25519.SecretKey?] = [key]
     ) throws {
         let update = try banks.update(size: UInt64(bundle.count), trusted: trusted.compactMap { $0?.publicKey })
-        var rest = bundle[...]
-        while !rest.isEmpty {
-            try update.take(Array(rest.prefix(piece)))
-            rest = rest.dropFirst(piece)
+        for bytes in [bundle, again ?? bundle] {
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                try update.take(Array(rest.prefix(piece)))
+                rest = rest.dropFirst(piece)
+            }
         }
         try update.finishWriting()
         while try update.verifyStep() {}

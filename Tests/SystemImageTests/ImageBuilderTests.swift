@@ -107,6 +107,33 @@ struct ImageBuilderTests {
         }
     }
 
+    @Test("an inspection tells what a medium holds and what would start, by the signatures that count")
+    func inspection() throws {
+        try withTemporaryDirectory { directory in
+            let inputs = try Sources(directory, work: "one").inputs
+            _ = try ImageBuilder.build(inputs)
+            func lines(_ key: String = "key") throws -> [String] {
+                let text = String(decoding: try readFile("\(directory)/\(key).pub"), as: UTF8.self)
+                let keys = try #require(Ed25519.PublicKey.list(text))
+                return try MediumInspection(inputs.output, trusted: keys).lines
+            }
+            let version = try Manifest(parsing: readFile("\(inputs.work)/manifest")).version
+            let whole = "bank\tA\twhole\t\(version) test"
+            let empty = "bank\tB\tnot whole\tthere is no file manifest"
+            #expect(try lines() == ["revision\t0", whole, empty, "variable\tbank\tA", "starts\tA\tas usual"])
+            try SigningKey.generate("\(directory)/other")
+            #expect(
+                try lines("other")[1]
+                    == "bank\tA\tnot whole\tits manifest is damaged, or not signed with a key that this host trusts")
+            // Without the boot sector of bank A nothing starts.
+            let place = try #require(DiskImage.partitions.first { $0.partition == .bankA })
+            let file = try Descriptor(opening: inputs.output, .readWrite)
+            try file.write([UInt8](repeating: 0, count: 512), at: Int64(place.offset), inputs.output)
+            #expect(try lines()[1] == "bank\tA\tnot whole\tthere is no FAT file system")
+            #expect(try lines().last == "starts\tnothing")
+        }
+    }
+
     @Test("partition table and file systems please Debian's own tools")
     func foreignTools() throws {
         try withTemporaryDirectory { directory in

@@ -126,11 +126,15 @@ public final class Init {
     private func confirmBoot() {
         switch confirmation?.look(isWell: supervisor.isWell, now: monotonicNanoseconds()) {
         case .confirm: runHelper(Self.confirming, ["wafer", "confirm-boot"])
-        case .giveUp:
-            console.warn("this boot on trial did not come up; restarting")
-            requestPower(.restart)
+        case .giveUp: giveUpTrial("did not come up")
         case .wait, nil: break
         }
+    }
+
+    /// Restarts, so that the loader takes the other bank.
+    private func giveUpTrial(_ why: String) {
+        console.warn("this boot on trial \(why); restarting")
+        requestPower(.restart)
     }
 
     /// Starts a command that ends soon.
@@ -181,8 +185,12 @@ public final class Init {
     private func reap() {
         while let (process, status) = Child.reap() {
             if let purpose = helpers.removeValue(forKey: process), status != .exited(0) {
-                console.warn("could not \(purpose): the command \(status)")
-                if purpose == Self.confirming { confirmation?.couldNotConfirm(now: monotonicNanoseconds()) }
+                if purpose == Self.confirming, status == .exited(ConfirmBootCommand.isDamaged) {
+                    giveUpTrial("has a damaged boot bank")
+                } else {
+                    console.warn("could not \(purpose): the command \(status)")
+                    if purpose == Self.confirming { confirmation?.couldNotConfirm(now: monotonicNanoseconds()) }
+                }
             }
             supervisor.childEnded(process, status)
             lab?.childEnded(process, status)

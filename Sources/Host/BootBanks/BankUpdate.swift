@@ -6,9 +6,10 @@ import Signatures
 
 /// An update on its way into the bank that does not run, piece by piece as its bundle comes in.
 ///
-/// Nothing is written before the manifest's signature is found good. From the first write on until the last check the bank has no boot
-/// sector, so that nothing can be started from it; only then is it put on trial, in one sector. A power cut at any moment starts the
-/// bank that runs now. For one thread.
+/// The bundle comes twice, because a host has no room for it: once to be checked, once to be written. Nothing is written before the
+/// signature and every part's hash are found good. From the first write on until the last check the bank has no boot sector, so that
+/// nothing can be started from it; only then is it put on trial, in one sector. A power cut at any moment starts the bank that runs
+/// now. For one thread.
 public final class BankUpdate {
     /// The head of a partition, written last.
     private static let headSize = 4096
@@ -18,7 +19,9 @@ public final class BankUpdate {
     public let bank: BootBank
     /// The bundle's length in bytes.
     public let size: UInt64
-    /// How many of its bytes have come.
+    /// All of it has come once and is good; now it comes again.
+    public private(set) var isChecked = false
+    /// How many of its bytes have come, this time.
     public private(set) var received: UInt64 = 0
     /// Known once the signature was verified.
     public private(set) var manifest: Manifest?
@@ -28,8 +31,11 @@ public final class BankUpdate {
     private let environment: LoaderEnvironment
     private let trusted: [Ed25519.PublicKey]
 
-    /// The bundle's beginning, until it is whole.
+    /// The bundle's beginning, until it is whole, and its signature.
     private var head: [UInt8] = []
+    private var signed = UpdateBundle(manifest: [], signature: [])
+    /// Bytes of the bundle's beginning that are still to come again.
+    private var headLeft = 0
     private var volume: FATVolume?
     private var bootHead: [UInt8] = []
     /// The part that comes in now, how much of it has come, and the hash of that.
@@ -62,11 +68,12 @@ public final class BankUpdate {
         self.trusted = trusted
     }
 
-    /// Takes the bundle's next bytes. After an error the update is over.
+    /// Takes the bundle's next bytes; after its last ones, its first ones once more. After an error the update is over.
     public func take(_ bytes: [UInt8]) throws(UpdateError) {
         guard !isBroken else { throw .over }
         isBroken = true
         guard UInt64(bytes.count) <= size - received else { throw .wrongSize }
+        if isChecked, received == 0, !bytes.isEmpty { try prepare() }
         received += UInt64(bytes.count)
         var rest = bytes[...]
         if manifest == nil {
@@ -74,13 +81,23 @@ public final class BankUpdate {
             rest = []
             if let length = try headLength(), head.count >= length {
                 rest = head[length...]
-                try begin(Array(head[..<length]))
+                try check(Array(head[..<length]))
                 head = []
             } else if received == size {
                 throw .bundle(.cutShort)
             }
+        } else {
+            let skipped = min(headLeft, rest.count)
+            headLeft -= skipped
+            rest = rest.dropFirst(skipped)
         }
         if let manifest { try takeParts(rest, manifest) }
+        if !isChecked, received == size {
+            isChecked = true
+            received = 0
+            part = 0
+            headLeft = signed.bytes.count
+        }
         isBroken = false
     }
 
@@ -92,18 +109,22 @@ public final class BankUpdate {
         } catch { throw .bundle(error) }
     }
 
-    /// Verifies the bundle's head, and only then lays the new file system out and makes the old one unusable.
-    private func begin(_ bytes: [UInt8]) throws(UpdateError) {
-        let bundle: UpdateBundle
-        do { bundle = try UpdateBundle(parsing: bytes) } catch { throw .bundle(error) }
-        guard trusted.contains(where: { $0.verifies(bundle.signature, of: bundle.manifest) }) else {
+    /// Verifies the bundle's head.
+    private func check(_ bytes: [UInt8]) throws(UpdateError) {
+        do { signed = try UpdateBundle(parsing: bytes) } catch { throw .bundle(error) }
+        guard trusted.contains(where: { $0.verifies(signed.signature, of: signed.manifest) }) else {
             throw .wrongSignature
         }
         let manifest: Manifest
-        do { manifest = try Manifest(parsing: bundle.manifest) } catch { throw .manifest(error) }
+        do { manifest = try Manifest(parsing: signed.manifest) } catch { throw .manifest(error) }
         // Parts are below 4 GiB and few: no overflow.
         guard manifest.parts.reduce(UInt64(bytes.count), { $0 + $1.size }) == size else { throw .wrongSize }
-        let volume = try layOut(manifest, bundle)
+        volume = try layOut(manifest)
+        self.manifest = manifest
+    }
+
+    /// Makes the old file system unusable, and writes the new one, all but what makes it usable.
+    private func prepare() throws(UpdateError) {
         do {
             try environment.change { variables in
                 variables["bank"] = bank.other.rawValue
@@ -115,24 +136,23 @@ public final class BankUpdate {
             try store.write([UInt8](repeating: 0, count: Self.headSize), at: 0)
             try store.flush()
         }
+        guard let volume else { throw .over }
         for extent in volume.structures {
             try write(extent.bytes, at: extent.offset, "the file system")
         }
         for (name, bytes) in [
-            (Manifest.fileName, bundle.manifest), (Manifest.signatureFileName, bundle.signature),
+            (Manifest.fileName, signed.manifest), (Manifest.signatureFileName, signed.signature),
         ] {
             if let offset = volume.contents[name] { try write(bytes, at: offset, name) }
         }
-        self.volume = volume
-        self.manifest = manifest
     }
 
-    private func layOut(_ manifest: Manifest, _ bundle: UpdateBundle) throws(UpdateError) -> FATVolume {
+    private func layOut(_ manifest: Manifest) throws(UpdateError) -> FATVolume {
         var files = manifest.parts.map { FATVolume.File(path: $0.name, size: $0.size) }
-        files.append(.init(path: Manifest.fileName, size: UInt64(bundle.manifest.count)))
-        files.append(.init(path: Manifest.signatureFileName, size: UInt64(bundle.signature.count)))
+        files.append(.init(path: Manifest.fileName, size: UInt64(signed.manifest.count)))
+        files.append(.init(path: Manifest.signatureFileName, size: UInt64(signed.signature.count)))
         let label = bank.partition.rawValue
-        let serial = SHA256.digest(of: bundle.manifest).prefix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        let serial = SHA256.digest(of: signed.manifest).prefix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
         do {
             return try FATVolume(
                 .fat16, size: store.size, clusterSize: 4096, label: label, serial: serial, hiddenSectors: hiddenSectors,
@@ -148,26 +168,32 @@ public final class BankUpdate {
             if !taken.isEmpty {
                 let piece = Array(taken)
                 hash.update(piece)
-                guard let start = volume?.contents[current.name] else { throw .over }
-                try onDisk { () throws(SystemError) in try store.write(piece, at: start + partDone) }
+                if isChecked {
+                    guard let start = volume?.contents[current.name] else { throw .over }
+                    try onDisk { () throws(SystemError) in try store.write(piece, at: start + partDone) }
+                }
                 partDone += UInt64(piece.count)
                 rest = rest.dropFirst(piece.count)
             }
             guard partDone == current.size else { return }
             guard hash.digest() == current.hash else { throw .damagedPart(current.name) }
-            checks.append(
-                Check(
-                    what: current.name, offset: volume?.contents[current.name] ?? 0, count: current.size,
-                    digest: current.hash))
+            if isChecked {
+                checks.append(
+                    Check(
+                        what: current.name, offset: volume?.contents[current.name] ?? 0, count: current.size,
+                        digest: current.hash))
+            }
             part += 1
             partDone = 0
             hash = SHA256()
         }
     }
 
-    /// All of the bundle has come: what was written is made safe, and can be read back.
+    /// All of the bundle has come twice: what was written is made safe, and can be read back.
     public func finishWriting() throws(UpdateError) {
-        guard !isBroken, let manifest, received == size, part == manifest.parts.count else { throw .bundle(.cutShort) }
+        guard !isBroken, isChecked, let manifest, received == size, part == manifest.parts.count else {
+            throw .bundle(.cutShort)
+        }
         try onDisk { () throws(SystemError) in try store.flush() }
         store.dropCache()
         hash = SHA256()
@@ -194,7 +220,7 @@ public final class BankUpdate {
 
     /// Makes the bank one that can be started, and puts it on trial. After all of it was read back.
     public func activate() throws(UpdateError) {
-        guard !isBroken, manifest != nil, checks.isEmpty, received == size else { throw .over }
+        guard !isBroken, isChecked, checks.isEmpty, received == size else { throw .over }
         isBroken = true
         var back: [UInt8] = []
         try onDisk { () throws(SystemError) in

@@ -59,10 +59,26 @@ public final class BootBanks {
             isTrial: origin.isTrial && !isConfirmed, contents: contents)
     }
 
+    /// What must be gone through before a system on trial says that it is well: the bank it runs from must be whole and signed, which
+    /// the loader does not look at. An image has to trust the key that it is signed with.
+    ///
+    /// - Returns: nil if nothing is on trial.
+    public func checkOfTrial(trusted: [Ed25519.PublicKey]) throws(BankDefect) -> BankCheck? {
+        guard origin.isTrial, !isConfirmed, let store = origin.bank.flatMap({ banks[$0] }) else { return nil }
+        return try BankCheck(store, trusted: trusted)
+    }
+
     /// Says that the running system is well. Writes only what changes.
     @discardableResult
     public func confirm() throws(LoaderEnvironmentError) -> BootOutcome {
         guard let running = origin.bank else { return .usual }
+        var fresh = BootEnvironment()
+        fresh["bank"] = running.rawValue
+        fresh["attempts"] = "0"
+        if try environment.replaceDamaged(by: fresh) {
+            isConfirmed = true
+            return .environmentRepaired(running)
+        }
         var outcome = BootOutcome.usual
         try environment.change { variables in
             let standard = Self.standard(variables)

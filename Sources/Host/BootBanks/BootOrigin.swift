@@ -26,6 +26,8 @@ public enum BootOutcome: Equatable, Sendable, CustomStringConvertible {
     case trialFailed(BootBank)
     /// The usual bank could not be started; this one takes its place.
     case fellBack(to: BootBank)
+    /// The loader's variables could not be read and were made anew; this bank is the one to start.
+    case environmentRepaired(BootBank)
 
     public var description: String {
         switch self {
@@ -33,6 +35,8 @@ public enum BootOutcome: Equatable, Sendable, CustomStringConvertible {
         case .confirmed(let bank): "the update in bank \(bank.rawValue) is well and stays"
         case .trialFailed(let bank):
             "the update in bank \(bank.rawValue) did not come up; bank \(bank.other.rawValue) runs"
+        case .environmentRepaired(let bank):
+            "the boot loader's environment was damaged and was made anew; bank \(bank.rawValue) is started from now on"
         case .fellBack(let bank): "bank \(bank.other.rawValue) could not be started; bank \(bank.rawValue) runs"
         }
     }

@@ -48,6 +48,34 @@ public final class LoaderEnvironment {
         return true
     }
 
+    /// Puts variables in the place of an environment that cannot be read; one that can is left alone.
+    ///
+    /// - Returns: whether anything was written.
+    func replaceDamaged(by variables: BootEnvironment) throws(LoaderEnvironmentError) -> Bool {
+        do {
+            _ = try load()
+            return false
+        } catch { guard error == .content(.notAnEnvironment) else { throw error } }
+        let new: [UInt8]
+        do { new = try variables.bytes() } catch { throw .content(error) }
+        var left = new[...]
+        var pieces: [(offset: UInt64, bytes: [UInt8])] = []
+        for stretch in stretches {
+            for start in stride(from: 0, to: stretch.count, by: Self.sectorSize) where !left.isEmpty {
+                pieces.append((stretch.offset + start, Array(left.prefix(Self.sectorSize))))
+                left = left.dropFirst(Self.sectorSize)
+            }
+        }
+        do throws(SystemError) {
+            // The first sector, which makes it one that can be read, comes last.
+            for (offset, bytes) in pieces.reversed() {
+                try store.write(bytes, at: offset)
+                try store.flush()
+            }
+        } catch { throw .disk(error) }
+        return true
+    }
+
     private func load() throws(LoaderEnvironmentError) -> (bytes: [UInt8], variables: BootEnvironment) {
         var bytes: [UInt8] = []
         do throws(SystemError) {

@@ -27,6 +27,8 @@ final class ConfigServer: @unchecked Sendable {
     private var update: (peer: ServicePeer, work: BankUpdate)?
     /// The update under way is being read back; whoever asked for that waits for this answer.
     private var finishing: ServiceReply?
+    /// Whoever said that this boot is well waits for this answer, which comes when all of the bank on trial was read.
+    private var confirming: (reply: ServiceReply, check: BankCheck?)?
 
     init(_ host: Host, path: String, on loop: EventLoop) throws(SystemError) {
         self.host = host
@@ -45,10 +47,12 @@ final class ConfigServer: @unchecked Sendable {
         _ type: Call.Type, _ answer: @escaping (Call, ServicePeer) throws(ServiceError.Refusal) -> Call.Answer
     ) {
         server.on(type) { [weak self] (call, peer) throws(ServiceError.Refusal) in
-            guard let self, self.allows(peer) else { throw .init(.denied, "only the host's own agents may ask this") }
+            guard let self, self.allows(peer) else { throw Self.denied }
             return try answer(call, peer)
         }
     }
+
+    private static let denied = ServiceError.Refusal(.denied, "only the host's own agents may ask this")
 
     private func allows(_ peer: ServicePeer) -> Bool {
         let user = peer.credentials.user
@@ -86,7 +90,7 @@ final class ConfigServer: @unchecked Sendable {
         switch outcome {
         case .usual: return
         case .confirmed: break
-        case .trialFailed, .fellBack:
+        case .trialFailed, .fellBack, .environmentRepaired:
             let text = outcome.description
             if !host.settings.warnings.contains(text) { host.settings.warnings.append(text) }
         }
@@ -111,13 +115,18 @@ final class ConfigServer: @unchecked Sendable {
                 throw .init(.failed, "\(error)")
             }
         }
-        on(ConfirmBoot.self) { [unowned self] (_, _) throws(ServiceError.Refusal) in
-            guard let banks = self.host.banks else { return "this host was not started from a boot bank" }
-            do throws(LoaderEnvironmentError) {
-                let outcome = try banks.confirm()
-                self.report(outcome)
-                return outcome.description
-            } catch { throw .init(.failed, "\(error)") }
+        server.later(ConfirmBoot.self) { [unowned self] _, reply in
+            do throws(ServiceError.Refusal) {
+                guard self.allows(reply.peer) else { throw Self.denied }
+                guard self.confirming == nil else { throw .init(.busy, "this boot is being confirmed") }
+                guard let banks = self.host.banks else {
+                    return reply.answer("this host was not started from a boot bank")
+                }
+                do throws(BankDefect) {
+                    self.confirming = (reply, try banks.checkOfTrial(trusted: self.host.trusted))
+                } catch { throw Self.refusal(error, banks) }
+                self.confirm(banks)
+            } catch { reply.refuse(error) }
         }
         on(BeginUpdate.self) { [unowned self] (call, peer) throws(ServiceError.Refusal) in
             guard self.update == nil else { throw .init(.busy, "another update is under way") }
@@ -139,13 +148,38 @@ final class ConfigServer: @unchecked Sendable {
         }
         server.later(FinishUpdate.self) { [unowned self] _, reply in
             do throws(ServiceError.Refusal) {
-                guard self.allows(reply.peer) else { throw .init(.denied, "only the host's own agents may ask this") }
+                guard self.allows(reply.peer) else { throw Self.denied }
                 let work = try self.work(of: reply.peer)
                 try self.refusing { () throws(UpdateError) in try work.finishWriting() }
                 self.finishing = reply
                 self.verify()
             } catch { reply.refuse(error) }
         }
+    }
+
+    /// Confirms the boot, once its bank was read piece by piece, so that others are answered in between.
+    private func confirm(_ banks: BootBanks) {
+        guard let (reply, check) = confirming else { return }
+        do throws(BankDefect) {
+            if let check, try check.advance() {
+                return loop.perform { [weak self] in
+                    if let self, let banks = self.host.banks { self.confirm(banks) }
+                }
+            }
+            confirming = nil
+        } catch {
+            confirming = nil
+            return reply.refuse(Self.refusal(error, banks))
+        }
+        do throws(LoaderEnvironmentError) {
+            let outcome = try banks.confirm()
+            report(outcome)
+            reply.answer(outcome.description)
+        } catch { reply.refuse(.init(.failed, "\(error)")) }
+    }
+
+    private static func refusal(_ defect: BankDefect, _ banks: BootBanks) -> ServiceError.Refusal {
+        .init(.invalid, "bank \(banks.origin.bank?.rawValue ?? "") is not whole: \(defect)")
     }
 
     private func banks() throws(ServiceError.Refusal) -> BootBanks {

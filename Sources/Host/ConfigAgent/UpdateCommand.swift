@@ -7,8 +7,8 @@ public enum UpdateCommand {
     static let usage = """
         usage: wafer update [--socket PATH] FILE
 
-        Writes an update to the boot bank that does not run, once its signature is found good. The next start tries it; if the
-        host does not come up well, the start after that is as before.
+        Writes an update to the boot bank that does not run, once its signature and all that is signed are found good. The next
+        start tries it; if the host does not come up well, the start after that is as before.
 
         Exit status: 0 done, 1 refused, 64 wrong usage, 69 the configuration agent does not answer, 74 the file cannot be read.
 
@@ -29,6 +29,14 @@ public enum UpdateCommand {
         do { size = try file.properties().size } catch { throw .file(error) }
         let client = try Report.asking { () throws(ServiceError) in try ServiceClient(socket) }
         _ = try Report.asking { () throws(ServiceError) in try client.ask(BeginUpdate(size: size)) }
+        // Once to be checked, once to be written.
+        for _ in 0..<2 { try send(file, size, path, client) }
+        return try Report.asking { () throws(ServiceError) in try client.ask(FinishUpdate(), milliseconds: 600_000) }
+    }
+
+    private static func send(
+        _ file: borrowing Descriptor, _ size: UInt64, _ path: String, _ client: ServiceClient
+    ) throws(CommandError) {
         var sent: UInt64 = 0
         while sent < size {
             let chunk: [UInt8]
@@ -42,7 +50,6 @@ public enum UpdateCommand {
             }
             sent += UInt64(chunk.count)
         }
-        return try Report.asking { () throws(ServiceError) in try client.ask(FinishUpdate(), milliseconds: 600_000) }
     }
 
     private static func open(_ path: String) throws(CommandError) -> Descriptor {

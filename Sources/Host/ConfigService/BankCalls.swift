@@ -72,7 +72,8 @@ public struct GetBanks: EmptyCall {
 }
 
 /// Says that the running system is well: a trial is over. Answered with a sentence on what that changed. Asked by PID 1 once all agents
-/// are healthy; asking again changes nothing.
+/// are healthy; asking again changes nothing. Refused as `invalid` if the system is on trial and its bank is not as its signed manifest
+/// says.
 public struct ConfirmBoot: EmptyCall {
     public typealias Answer = String
     public static let kind: UInt16 = 9
@@ -91,7 +92,8 @@ public struct BeginUpdate: ServiceCall {
     public func write(to writer: inout FieldWriter) { writer.write(size) }
 }
 
-/// The bundle's next bytes, at most `ConfigService.chunkMax`. A refusal ends the update.
+/// The bundle's next bytes, at most `ConfigService.chunkMax`. The whole bundle comes twice: the first time it is only checked, the second
+/// time it is written. A refusal ends the update.
 public struct UpdateData: ServiceCall {
     public typealias Answer = Done
     public static let kind: UInt16 = 11
@@ -102,7 +104,7 @@ public struct UpdateData: ServiceCall {
     public func write(to writer: inout FieldWriter) { writer.write(file) }
 }
 
-/// All of the bundle has been sent: reads the bank back and puts it on trial. Answered with a sentence; may take a minute.
+/// All of the bundle has been sent twice: reads the bank back and puts it on trial. Answered with a sentence; may take a minute.
 public struct FinishUpdate: EmptyCall {
     public typealias Answer = String
     public static let kind: UInt16 = 12

@@ -41,19 +41,28 @@ struct DiskImage {
     private var extents: [FATVolume.Extent] = []
     private let size: UInt64
 
+    /// Where each partition lies, in bytes.
+    static var partitions: [(partition: BootPartition, offset: UInt64, length: UInt64)] {
+        var offset = firstSector * sectorSize
+        return sizes.map { partition, size in
+            defer { offset += size }
+            return (partition, offset, size)
+        }
+    }
+
     init(loader: Loader, system: [VolumeFile], bank: [VolumeFile], identity: [UInt8]) throws(ImageError) {
         var partitions: [GUIDPartitionTable.Partition] = []
-        var sector = Self.firstSector
-        for (partition, size) in Self.sizes {
+        var sectors = Self.firstSector
+        for (partition, offset, length) in Self.partitions {
             partitions.append(
                 .init(
                     name: partition.rawValue, type: Self.type(partition),
                     identifier: .init(hash: SHA256.digest(of: identity + Array(partition.rawValue.utf8))),
-                    firstSector: sector, sectors: size / Self.sectorSize))
-            places.append(Place(name: partition.rawValue, offset: sector * Self.sectorSize, length: size))
-            sector += size / Self.sectorSize
+                    firstSector: offset / Self.sectorSize, sectors: length / Self.sectorSize))
+            places.append(Place(name: partition.rawValue, offset: offset, length: length))
+            sectors = (offset + length) / Self.sectorSize
         }
-        let sectors = sector + Self.firstSector
+        sectors += Self.firstSector
         size = sectors * Self.sectorSize
         let table = GUIDPartitionTable(
             sectors: sectors, identifier: .init(hash: SHA256.digest(of: identity)), partitions: partitions)

@@ -1,4 +1,5 @@
 import Linux
+import Signatures
 
 /// `wafer-image`: the program around `ImageBuilder`.
 public enum ImageCommand {
@@ -19,6 +20,7 @@ public enum ImageCommand {
             --quick           pack in a moment, not in little room; the budget does not count
           update OPTION...  write an update bundle
             --vmlinuz FILE, --initrd FILE, --version TEXT, --build WORD, --key FILE, --output FILE
+          inspect FILE KEYS what is on a boot medium: settings, banks by the public keys in KEYS, and which bank would start
           keygen FILE       make a signing key: FILE (secret) and FILE.pub
 
         """
@@ -32,6 +34,7 @@ public enum ImageCommand {
             switch arguments.first {
             case "build": return try build(Array(arguments.dropFirst()))
             case "update": return try update(Array(arguments.dropFirst()))
+            case "inspect" where arguments.count == 3: try inspect(arguments[1], keys: arguments[2])
             case "keygen" where arguments.count == 2: try SigningKey.generate(arguments[1])
             case "--help", "help": writeToStandardOutput(usage)
             default: return refuse()
@@ -65,6 +68,13 @@ public enum ImageCommand {
             kernel: values[0], initrd: values[1], version: values[2], build: values[3], key: values[4],
             output: values[5])
         return 0
+    }
+
+    private static func inspect(_ path: String, keys: String) throws(ImageError) {
+        guard let trusted = Ed25519.PublicKey.list(String(decoding: try content(of: keys), as: UTF8.self)) else {
+            throw .key("\(keys) is no list of public keys")
+        }
+        writeToStandardOutput(try MediumInspection(path, trusted: trusted).text)
     }
 
     /// Reads `--NAME VALUE` pairs, in any order.

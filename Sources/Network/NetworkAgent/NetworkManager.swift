@@ -106,7 +106,9 @@ final class NetworkManager {
 
     private func nameAdapters(_ known: [AdapterSettings]) throws(SystemError) {
         let links = try network.links()
-        let names = AdapterNames(settings: known, present: discovery.adapters(among: links, known: known))
+        // Once: after a rename nothing is found any more under the names that these links had.
+        let present = discovery.adapters(among: links, known: known)
+        let names = AdapterNames(settings: known, present: present)
         for (from, to) in names.renames {
             if links.contains(where: { $0.name == from && $0.isUp }) { try network.setUp(from, false) }
             try network.rename(from, to: to)
@@ -114,7 +116,6 @@ final class NetworkManager {
         }
         guard names.settings != known else { return }
         self.settings?.network.adapters = names.settings
-        let present = discovery.adapters(among: links, known: known)
         source.change { $0.adapters = AdapterNames(settings: $0.adapters, present: present).settings }
     }
 

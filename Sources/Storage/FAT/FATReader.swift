@@ -146,6 +146,7 @@ public struct FATReader {
         var stretches: [Stretch] = []
         var left = min(count, clusters * clusterSize)
         var cluster = first
+        var window = TableWindow()
         // A chain that goes round ends, too: `left` gets less with each cluster.
         while left > 0 {
             guard cluster >= 2, UInt64(cluster) - 2 < clusters else {
@@ -160,7 +161,7 @@ public struct FATReader {
                 stretches.append(Stretch(offset: offset, count: taken))
             }
             left -= taken
-            if left > 0 { cluster = try next(cluster) }
+            if left > 0 { cluster = try next(cluster, &window) }
         }
         return stretches
     }
@@ -174,15 +175,28 @@ public struct FATReader {
         }
     }
 
-    private func next(_ cluster: UInt32) throws(FATReadError) -> UInt32 {
+    /// A part of the table: one entry after the other is wanted, and each read of a disk takes its time.
+    private struct TableWindow {
+        static let size: UInt64 = 8192
+        var start: UInt64 = 0
+        var bytes: [UInt8] = []
+    }
+
+    private func next(_ cluster: UInt32, _ window: inout TableWindow) throws(FATReadError) -> UInt32 {
         let number = UInt64(cluster)
         let (offset, count): (UInt64, Int) =
             switch width {
-            case .bits12: (number + number / 2, 2)
-            case .bits16: (number * 2, 2)
-            case .bits32: (number * 4, 4)
+            case .bits12: (tableOffset + number + number / 2, 2)
+            case .bits16: (tableOffset + number * 2, 2)
+            case .bits32: (tableOffset + number * 4, 4)
             }
-        let bytes = try read([Stretch(offset: tableOffset + offset, count: UInt64(count))])
+        if offset < window.start || offset + UInt64(count) > window.start + UInt64(window.bytes.count) {
+            // The table lies before the data, which lies inside: this much is there.
+            let length = max(UInt64(count), min(TableWindow.size, dataOffset - min(offset, dataOffset)))
+            window = TableWindow(start: offset, bytes: try read([Stretch(offset: offset, count: length)]))
+        }
+        let place = Int(offset - window.start)
+        let bytes = window.bytes[place..<place + count]
         let value = bytes.reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
         return switch width {
         case .bits12: cluster & 1 == 1 ? value >> 4 : value & 0xfff
