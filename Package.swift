@@ -185,7 +185,10 @@ package.targets += [
         path: "Tests/DCUITests", exclude: ["Golden"], swiftSettings: common),
     tests("Messages", ["Linux"]),
     tests("Signatures"),
-    tests("TLS", ["CMbedTLS", "Signatures", "TestCertificates", "TestFiles"]),
+    tests("TLS", ["CMbedTLS", "Linux", "Signatures", "TLSTestServer", "TestCertificates", "TestFiles"]),
+    .target(
+        name: "TLSTestServer", dependencies: ["CMbedTLS", "TLS"], path: "Tests/Support/TLSTestServer",
+        swiftSettings: common),
     .target(
         name: "TestCertificates", dependencies: ["Linux", "TestFiles"], path: "Tests/Support/TestCertificates",
         swiftSettings: common),
@@ -253,7 +256,8 @@ package.targets += [
         dependencies: [
             "Addresses", "BlockTestSupport", "BootMedium", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
             "GuestMemory", "HostModel", "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine",
-            "SimulatedDisk", "StateArea", "Terminal", "TimeSync", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
+            "SimulatedDisk", "StateArea", "TLS", "TLSTestServer", "Terminal", "TimeSync", "Virtio", "VirtioTestSupport",
+            "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",

@@ -25,8 +25,8 @@ import CMbedTLS
     private let configuration: UnsafeMutablePointer<mbedtls_ssl_config>
     private let session: UnsafeMutablePointer<mbedtls_ssl_context>
 
-    /// Key agreement that keeps old sessions secret, and authenticated encryption; the first two pairs are those that RFC 9662,
-    /// section 5, asks of secure syslog.
+    /// Key agreement that keeps old sessions secret, and authenticated encryption; among them what RFC 9662, section 4, wants
+    /// every secure syslog to have, ECDHE-RSA with AES-128-GCM.
     private static let suiteNumbers = [
         MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
         MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,

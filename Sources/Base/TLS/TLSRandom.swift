@@ -1,22 +1,23 @@
 import CMbedTLS
 
 /// Where a session's random numbers come from.
-final class TLSRandom {
+package final class TLSRandom {
     /// The state of a sequence that is the same each time, for fuzzing; nil: the kernel's generator.
     private var sequence: UInt64?
 
-    init(sequence: UInt64?) { self.sequence = sequence }
+    package init(sequence: UInt64?) { self.sequence = sequence }
 
-    static let generate: @convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<UInt8>?, Int) -> CInt = {
-        context, bytes, count in
-        guard let context = unsafe context, let bytes = unsafe bytes else {
-            return MBEDTLS_ERR_SSL_INTERNAL_ERROR
+    package static let generate: @convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<UInt8>?, Int) -> CInt =
+        {
+            context, bytes, count in
+            guard let context = unsafe context, let bytes = unsafe bytes else {
+                return MBEDTLS_ERR_SSL_INTERNAL_ERROR
+            }
+            // The session that hands this pointer out keeps the object for as long as mbedTLS may call.
+            let random = unsafe Unmanaged<TLSRandom>.fromOpaque(context).takeUnretainedValue()
+            // mbedTLS has room for this many bytes there.
+            return unsafe random.fill(UnsafeMutableBufferPointer(start: bytes, count: count))
         }
-        // The session that hands this pointer out keeps the object for as long as mbedTLS may call.
-        let random = unsafe Unmanaged<TLSRandom>.fromOpaque(context).takeUnretainedValue()
-        // mbedTLS has room for this many bytes there.
-        return unsafe random.fill(UnsafeMutableBufferPointer(start: bytes, count: count))
-    }
 
     private func fill(_ buffer: UnsafeMutableBufferPointer<UInt8>) -> CInt {
         if var state = sequence {

@@ -1,13 +1,15 @@
 import CMbedTLS
 
 /// The two byte streams under a TLS session, as mbedTLS sees them: what came from the server, and what is to go there.
-final class TLSTransport {
+package final class TLSTransport {
+    package init() {}
+
     private var input: [UInt8] = []
     /// How much of the input has been read.
     private var start = 0
     private var output: [UInt8] = []
 
-    func append(_ bytes: [UInt8]) {
+    package func append(_ bytes: [UInt8]) {
         if start == input.count {
             input = bytes
         } else {
@@ -17,15 +19,15 @@ final class TLSTransport {
         start = 0
     }
 
-    var outputCount: Int { output.count }
+    package var outputCount: Int { output.count }
 
-    func takeOutput() -> [UInt8] {
+    package func takeOutput() -> [UInt8] {
         defer { output = [] }
         return output
     }
 
     /// mbedTLS takes bytes to send away. There is always room.
-    static let send: @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<UInt8>?, Int) -> CInt = {
+    package static let send: @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<UInt8>?, Int) -> CInt = {
         context, bytes, count in
         guard let transport = unsafe transport(context), let bytes = unsafe bytes,
             let result = CInt(exactly: count)
@@ -36,7 +38,7 @@ final class TLSTransport {
     }
 
     /// mbedTLS wants at most so many bytes.
-    static let receive: @convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<UInt8>?, Int) -> CInt = {
+    package static let receive: @convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<UInt8>?, Int) -> CInt = {
         context, bytes, limit in
         guard let transport = unsafe transport(context), let bytes = unsafe bytes else {
             return MBEDTLS_ERR_SSL_INTERNAL_ERROR

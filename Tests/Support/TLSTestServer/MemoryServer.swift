@@ -1,36 +1,43 @@
 import CMbedTLS
-import TestCertificates
-import Testing
+import TLS
 
-@testable import TLS
+/// The server's side of a TLS session, by mbedTLS itself, over bytes as `TLSClient` is.
+public final class MemoryServer {
+    public struct UnusableIdentity: Error {}
 
-/// The server's side of a session, by mbedTLS itself, over bytes as `TLSClient` is.
-final class MemoryServer {
     private let transport = TLSTransport()
-    private let random = TLSRandom(sequence: nil)
+    private let random: TLSRandom
     private let session = UnsafeMutablePointer<mbedtls_ssl_context>.allocate(capacity: 1)
     private let configuration = UnsafeMutablePointer<mbedtls_ssl_config>.allocate(capacity: 1)
     private let certificate = UnsafeMutablePointer<mbedtls_x509_crt>.allocate(capacity: 1)
     private let key = UnsafeMutablePointer<mbedtls_pk_context>.allocate(capacity: 1)
-    private(set) var isOpen = false
+    public private(set) var isOpen = false
     /// What the client sent.
-    private(set) var plaintext: [UInt8] = []
+    public private(set) var plaintext: [UInt8] = []
     /// mbedTLS's error that ended the session.
-    private(set) var failure: CInt?
+    public private(set) var failure: CInt?
 
-    init(_ identity: TestAuthority.Identity) throws {
+    /// - Parameters:
+    ///   - pem: its certificate.
+    ///   - key: the certificate's key, in PEM.
+    ///   - sequence: begins a sequence of numbers used in place of random ones.
+    public init(pem: String, key text: String, sequence: UInt64? = nil) throws {
+        random = TLSRandom(sequence: sequence)
         mbedtls_ssl_init(session)
         mbedtls_ssl_config_init(configuration)
         mbedtls_x509_crt_init(certificate)
         mbedtls_pk_init(key)
-        try #require(mbedtls_x509_crt_parse_file(certificate, identity.certificate) == 0)
-        try #require(mbedtls_pk_parse_keyfile(key, identity.key, nil) == 0)
-        try #require(
+        // The zero byte at the end tells mbedTLS that it is PEM.
+        let pem = Array(pem.utf8) + [0]
+        let text = Array(text.utf8) + [0]
+        guard mbedtls_x509_crt_parse(certificate, pem, pem.count) == 0,
+            mbedtls_pk_parse_key(key, text, text.count, nil, 0) == 0,
             mbedtls_ssl_config_defaults(
-                configuration, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT) == 0)
+                configuration, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT) == 0,
+            mbedtls_ssl_conf_own_cert(configuration, certificate, key) == 0
+        else { throw UnusableIdentity() }
         mbedtls_ssl_conf_rng(configuration, TLSRandom.generate, Unmanaged.passUnretained(random).toOpaque())
-        try #require(mbedtls_ssl_conf_own_cert(configuration, certificate, key) == 0)
-        try #require(mbedtls_ssl_setup(session, configuration) == 0)
+        guard mbedtls_ssl_setup(session, configuration) == 0 else { throw UnusableIdentity() }
         mbedtls_ssl_set_bio(
             session, Unmanaged.passUnretained(transport).toOpaque(), TLSTransport.send, TLSTransport.receive, nil)
     }
@@ -46,7 +53,8 @@ final class MemoryServer {
         key.deallocate()
     }
 
-    func receive(_ bytes: [UInt8]) {
+    /// Takes bytes from the client. After the session's end they are ignored.
+    public func receive(_ bytes: [UInt8]) {
         guard failure == nil else { return }
         transport.append(bytes)
         if !isOpen {
@@ -68,19 +76,20 @@ final class MemoryServer {
         }
     }
 
-    func send(_ bytes: [UInt8]) {
+    /// Says something to the client.
+    ///
+    /// - Returns: whether it could.
+    public func send(_ bytes: [UInt8]) -> Bool {
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBufferPointer { mbedtls_ssl_write(session, $0.baseAddress, $0.count) }
-            guard count > 0 else {
-                Issue.record("the server could not write: \(count)")
-                return
-            }
+            guard count > 0 else { return false }
             rest = rest.dropFirst(Int(count))
         }
+        return true
     }
 
-    func close() { mbedtls_ssl_close_notify(session) }
+    public func close() { mbedtls_ssl_close_notify(session) }
 
-    func takeOutput() -> [UInt8] { transport.takeOutput() }
+    public func takeOutput() -> [UInt8] { transport.takeOutput() }
 }
