@@ -103,6 +103,7 @@ struct TLSClientTests {
         "a server is believed only if its certificate is valid and names it",
         arguments: [
             Case(called: "a.example.org", names: "DNS:*.example.org"),
+            Case(called: "b.example.org.", names: "DNS:a.example.org,DNS:B.example.org"),
             Case(called: "10.0.0.1", names: "DNS:x,IP:10.0.0.2,IP:10.0.0.1"),
             Case(called: "fd00::1", names: "IP:fd00::1"),
             Case(called: "b.example.org", names: "DNS:a.example.org", failure: .wrongName(.name("b.example.org"))),

@@ -16,7 +16,8 @@ public enum TLSServerName: Hashable, Sendable, CustomStringConvertible {
         } else if let address = IPv6Address(host) {
             self = .v6(address)
         } else {
-            self = .name(host)
+            // Neither certificates nor the server are told of a final dot (RFC 6066, section 3).
+            self = .name(host.hasSuffix(".") ? String(host.dropLast()) : host)
         }
     }
 
