@@ -112,6 +112,12 @@ final class LogAgent: EventHandler, @unchecked Sendable {
         }
     }
 
+    /// Takes leave of the servers, before the process ends.
+    func close() {
+        for sender in senders { sender.close() }
+        senders = []
+    }
+
     private func openFiles() {
         guard !directory.isEmpty else { return }
         do throws(SystemError) { files = try LogFiles(directory) } catch { filesFailed(error) }

@@ -84,6 +84,7 @@ public enum LogProcess {
         refresh.set(after: 30_000_000_000, every: 30_000_000_000)
         let signals = try SignalEvents([.terminate, .interrupt], on: loop) { _ in loop.stop() }
         loop.run()
+        agent.close()
         withExtendedLifetime((signals, settings)) {}
     }
 }
