@@ -159,6 +159,34 @@ struct SyslogTLSTests {
         }
     }
 
+    @Test("a server that hangs up in the middle of the handshake is away, and gets what waited when it is back")
+    func hangsUp() throws {
+        try Self.withRig { rig in
+            let sender = try rig.sender("tls://logs.example.org", try rig.trust())
+            sender.send(Array("one".utf8))
+            var peer: Peer?
+            var hello: [UInt8] = []
+            try rig.run {
+                if peer == nil { peer = Peer(accepting: rig.listener) }
+                // With bytes unread, closing would reset the connection.
+                hello += peer?.connection.readAvailable() ?? []
+                return !hello.isEmpty
+            }
+            // The beginning of a record that never ends.
+            peer?.connection.writeAll("\u{16}\u{3}\u{3}\u{0}")
+            peer = nil
+            try rig.run { !rig.reports.isEmpty }
+            #expect(
+                rig.reports == [
+                    "-the log server tls://logs.example.org:6514 cannot be reached: "
+                        + "it closed the connection during the TLS handshake"
+                ])
+            let server = try rig.server(try rig.authority.issue("server", names: "DNS:logs.example.org"))
+            try rig.run { server.received == "3 one" }
+            sender.close()
+        }
+    }
+
     @Test("a server that speaks no TLS, hangs up or says nothing is away, and gets what waited when it is back")
     func comesBack() throws {
         try Self.withRig { rig in
