@@ -47,6 +47,8 @@ let package = Package(
         target("Base", "Messages", ["Bytes", "Linux"]),
         .systemLibrary(name: "CSodium", path: "Sources/Base/CSodium", providers: [.apt(["libsodium-dev"])]),
         target("Base", "Signatures", ["CSodium"]),
+        .systemLibrary(name: "CMbedTLS", path: "Sources/Base/CMbedTLS", providers: [.apt(["libmbedtls-dev"])]),
+        target("Base", "TLS", ["Addresses", "CMbedTLS"]),
         target("Base", "Log", ["Linux"]),
 
         // Machine: one virtual machine and what it is made of.
@@ -108,7 +110,10 @@ let package = Package(
             "Host", "AgentLink", ["ConfigService", "HostLink", "HostModel", "Linux", "Messages", "NetworkService"]),
         target(
             "Host", "Logging",
-            ["AgentLink", "Addresses", "Bytes", "HostLink", "HostModel", "Linux", "Log", "LogService", "Messages"]),
+            [
+                "AgentLink", "Addresses", "Bytes", "HostLink", "HostModel", "Linux", "Log", "LogService", "Messages",
+                "TLS",
+            ]),
         target("Host", "TimeSync", ["AgentLink", "Bytes", "HostLink", "HostModel", "Linux", "Log"]),
         target("Host", "Boot", ["Addresses", "Bytes", "ConfigService", "HostLink", "Linux", "Log", "Messages"]),
 
@@ -182,11 +187,23 @@ package.targets += [
         path: "Tests/DCUITests", exclude: ["Golden"], swiftSettings: common),
     tests("Messages", ["Linux"]),
     tests("Signatures"),
+    tests("TLS", ["CMbedTLS", "Linux", "Signatures", "TLSTestServer", "TestCertificates", "TestFiles"]),
+    .target(
+        name: "TLSTestServer", dependencies: ["CMbedTLS", "TLS"], path: "Tests/Support/TLSTestServer",
+        swiftSettings: common),
+    .target(
+        name: "TestCertificates", dependencies: ["Linux", "TestFiles"], path: "Tests/Support/TestCertificates",
+        swiftSettings: common),
     tests(
         "AgentLink", ["ConfigService", "HostLink", "HostModel", "Linux", "NetworkService", "TestFiles"]),
     tests("Log", ["Linux", "TestFiles"]),
     tests("TimeSync", ["Addresses", "CLinux", "Linux", "Log", "TestFiles", "TestNetwork"]),
-    tests("Logging", ["Addresses", "CLinux", "TestNetwork", "HostLink", "Linux", "Log", "LogService", "TestFiles"]),
+    tests(
+        "Logging",
+        [
+            "Addresses", "CLinux", "HostLink", "HostModel", "Linux", "Log", "LogService", "TLS", "TestCertificates",
+            "TestFiles", "TestNetwork",
+        ]),
     // What several test suites share.
     .target(
         name: "TestNetwork", dependencies: ["Linux"], path: "Tests/Support/TestNetwork", swiftSettings: common),
@@ -241,7 +258,8 @@ package.targets += [
         dependencies: [
             "Addresses", "BlockTestSupport", "BootMedium", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
             "GuestMemory", "HostModel", "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine",
-            "SimulatedDisk", "StateArea", "Terminal", "TimeSync", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
+            "SimulatedDisk", "StateArea", "TLS", "TLSTestServer", "Terminal", "TimeSync", "Virtio", "VirtioTestSupport",
+            "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",

@@ -29,6 +29,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("KernelMessage", fuzzKernelMessage),
         FuzzTarget("LogDatagram", fuzzLogDatagram),
         FuzzTarget("NTPPacket", fuzzNTPPacket),
+        FuzzTarget("TLSClient", fuzzTLSClient),
         FuzzTarget("VMDKDescriptor", fuzzVMDKDescriptor),
         FuzzTarget("VMXConfig", fuzzVMXConfig),
         FuzzTarget("VirtQueue", fuzzVirtQueue),

@@ -44,6 +44,7 @@ struct LogFormatsTests {
         #expect(SyslogTarget("tcp://logs.example.org:1514/")?.description == "tcp://logs.example.org:1514")
         #expect(SyslogTarget("tls://[fe80::1]")?.description == "tls://[fe80::1]:6514")
         #expect(SyslogTarget("udp://[::1]:5140")?.port == 5140)
+        #expect(SyslogTarget("ssl://logs:1514") == SyslogTarget("tls://logs:1514"))
     }
 
     @Test(

@@ -9,7 +9,7 @@ import Testing
 @Suite("Sending logs to a server", .enabled(if: networkUnavailable == nil, "no network of its own here"))
 struct SyslogSenderTests {
     /// Runs the loop until the condition holds, for ten seconds at most.
-    private static func run(_ loop: EventLoop, until condition: @escaping () -> Bool) throws {
+    static func run(_ loop: EventLoop, until condition: @escaping () -> Bool) throws {
         let limit = monotonicNanoseconds() + 10_000_000_000
         let look = try Timer(on: loop) { if condition() || monotonicNanoseconds() > limit { loop.stop() } }
         look.set(after: 1, every: 5_000_000)
@@ -18,7 +18,7 @@ struct SyslogSenderTests {
         #expect(condition())
     }
 
-    private static func setUpLoopback() throws {
+    static func setUpLoopback() throws {
         var network = try NetworkConfiguration()
         try network.setUp("lo")
         try network.add(IPv4Address(127, 0, 0, 1), prefix: 8, to: "lo")

@@ -1,8 +1,10 @@
 import AgentLink
 import HostLink
+import HostModel
 import Linux
 import Log
 import LogService
+import TLS
 
 /// Takes messages from the host's processes and its kernel, keeps them, shows them and passes them on.
 final class LogAgent: EventHandler, @unchecked Sendable {
@@ -29,7 +31,8 @@ final class LogAgent: EventHandler, @unchecked Sendable {
     private var server: ServiceServer?
     private var senders: [SyslogSender] = []
     private var files: LogFiles?
-    private var directory = ""
+    private var settings = LoggingSettings()
+    private var directory: String { settings.directory }
     private var filesFailed = false
     private var hostName: String
 
@@ -64,37 +67,55 @@ final class LogAgent: EventHandler, @unchecked Sendable {
 
     // MARK: Settings
 
-    /// Sends to these servers and keeps files in this directory (empty: none) from now on.
-    func configure(targets: [String], directory: String) {
+    /// Sends to these servers and keeps files in this directory from now on.
+    func configure(_ settings: LoggingSettings) {
         hostName = Kernel.hostName
-        var wanted: [SyslogTarget] = []
-        for text in targets {
+        // They come with every change of whatever setting.
+        if settings == self.settings { return }
+        let directoryChanged = settings.directory != self.settings.directory
+        self.settings = settings
+        var wanted: [(target: SyslogTarget, trust: TLSTrust?)] = []
+        for text in settings.targets {
             guard let target = SyslogTarget(text) else {
-                say(.warning, "\(text) is no log server: it must be udp://HOST[:PORT] or tcp://HOST[:PORT]")
+                say(
+                    .warning,
+                    "\(text) is no log server: it must be udp://HOST[:PORT], tcp://HOST[:PORT] or tls://HOST[:PORT]")
                 continue
             }
-            if target.transport == .tls {
-                say(.warning, "log server \(target) gets nothing: TLS is not supported yet; use tcp:// or udp://")
-            } else if !wanted.contains(target) {
-                wanted.append(target)
-            }
+            do throws(LoggingSettings.Refusal) {
+                let trust = try settings.trust(for: target)
+                if trust == .unverified { say(.warning, "log server \(target) is not asked who it is") }
+                if !wanted.contains(where: { $0.target == target }) { wanted.append((target, trust)) }
+            } catch { say(.warning, "log server \(target) gets nothing: \(error)") }
         }
-        for sender in senders where !wanted.contains(sender.target) { sender.close() }
-        senders.removeAll { !wanted.contains($0.target) }
-        for target in wanted where !senders.contains(where: { $0.target == target }) {
+        senders.removeAll { sender in
+            if wanted.contains(where: { $0.target == sender.target }) { return false }
+            sender.close()
+            return true
+        }
+        for (target, trust) in wanted {
+            if let sender = senders.first(where: { $0.target == target }) {
+                sender.change(trust: trust)
+                continue
+            }
             do throws(SystemError) {
                 senders.append(
-                    try SyslogSender(target, on: loop, resolve: names.peer) { [weak self] isBack, text in
+                    try SyslogSender(target, trust: trust, on: loop, resolve: names.peer) { [weak self] isBack, text in
                         self?.say(isBack ? .notice : .warning, text)
                     })
             } catch { say(.error, "log server \(target) gets nothing: \(error)") }
         }
-        if directory != self.directory {
-            self.directory = directory
+        if directoryChanged {
             files = nil
             filesFailed = false
             openFiles()
         }
+    }
+
+    /// Takes leave of the servers, before the process ends.
+    func close() {
+        for sender in senders { sender.close() }
+        senders = []
     }
 
     private func openFiles() {

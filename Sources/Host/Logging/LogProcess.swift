@@ -7,19 +7,21 @@ import Log
 /// `wafer logd`: the log agent.
 public enum LogProcess {
     private static let usage = """
-        usage: wafer logd [--socket DESCRIPTOR] [--directory DIRECTORY] [--target SERVER]...
+        usage: wafer logd [--socket DESCRIPTOR] [--directory DIRECTORY] [--target SERVER]... [--authorities FILE]
 
           --socket DESCRIPTOR    where messages come in; without it, a socket is made at \(Log.path)
           --directory DIRECTORY  writes log files there, whatever the settings say
-          --target SERVER        sends messages to udp://HOST[:PORT] or tcp://HOST[:PORT], whatever the settings say; may be
-                                 given often
+          --target SERVER        sends messages to udp://HOST[:PORT], tcp://HOST[:PORT] or tls://HOST[:PORT], whatever the
+                                 settings say; may be given often
+          --authorities FILE     holds certificates (PEM) of those who may vouch for TLS servers
 
         """
 
     private struct Options {
         var socket: CInt?
-        var directory = ""
-        var targets: [String] = []
+        var authorities: String?
+        /// In place of the host's, if any of them is given.
+        var settings = LoggingSettings()
 
         init?(_ arguments: [String]) {
             var rest = arguments[...]
@@ -29,8 +31,9 @@ public enum LogProcess {
                 case "--socket":
                     guard let number = CInt(value), number > 2 else { return nil }
                     socket = number
-                case "--directory": directory = value
-                case "--target": targets.append(value)
+                case "--directory": settings.directory = value
+                case "--target": settings.targets.append(value)
+                case "--authorities": authorities = value
                 default: return nil
                 }
             }
@@ -67,17 +70,21 @@ public enum LogProcess {
         let agent = try LogAgent(
             socket: socket, store: "\(ServiceAddress.directory)/logs", address: ServiceAddress.log, readsKernel: true,
             on: loop)
-        agent.configure(targets: options.targets, directory: options.directory)
+        var own = options.settings
         var settings: SettingsWatch?
-        if options.targets.isEmpty, options.directory.isEmpty {
-            settings = try SettingsWatch(on: loop) { settings in
-                agent.configure(targets: settings.logging.targets, directory: settings.logging.directory)
+        if own == LoggingSettings() {
+            settings = try SettingsWatch(on: loop) { agent.configure($0.logging) }
+        } else {
+            if let path = options.authorities {
+                own.authorities = String(decoding: try readFile(path, limit: 1 << 20), as: UTF8.self)
             }
+            agent.configure(own)
         }
         let refresh = try Timer(on: loop) { agent.refresh() }
         refresh.set(after: 30_000_000_000, every: 30_000_000_000)
         let signals = try SignalEvents([.terminate, .interrupt], on: loop) { _ in loop.stop() }
         loop.run()
+        agent.close()
         withExtendedLifetime((signals, settings)) {}
     }
 }

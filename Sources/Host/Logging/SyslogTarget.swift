@@ -9,6 +9,9 @@ public struct SyslogTarget: Hashable, Sendable, CustomStringConvertible {
         /// RFC 5425.
         case tls
 
+        /// `ssl` is ESXi's word for TLS.
+        init?(scheme: Substring) { self.init(rawValue: scheme == "ssl" ? "tls" : String(scheme)) }
+
         /// RFC 5426, section 3.3; by convention; RFC 5425, section 4.1.
         public var defaultPort: UInt16 {
             switch self {
@@ -25,7 +28,7 @@ public struct SyslogTarget: Hashable, Sendable, CustomStringConvertible {
 
     /// - Returns: nil if the text does not have that form.
     public init?(_ text: String) {
-        guard let colon = text.firstIndex(of: ":"), let transport = Transport(rawValue: String(text[..<colon])),
+        guard let colon = text.firstIndex(of: ":"), let transport = Transport(scheme: text[..<colon]),
             text[colon...].hasPrefix("://")
         else { return nil }
         self.transport = transport

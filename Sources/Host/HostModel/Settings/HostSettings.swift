@@ -81,12 +81,36 @@ public struct LoggingSettings: SettingsNode {
     public var targets: [String] = []
     /// A directory on a datastore that log files are kept in; empty for none.
     public var directory = ""
+    /// Authorities that may vouch for the certificates of `tls://` servers, in PEM, one after the other.
+    public var authorities = ""
+    /// Servers whose certificates are known by themselves, whoever vouches for them.
+    public var certificates: [LogServerCertificate] = []
+    /// Whether a `tls://` server has to show who it is. Without it, whoever stands in between reads everything.
+    public var checksCertificates = true
 
     public init() {}
 
     public mutating func visit(_ visitor: inout some SettingsVisitor) {
         visitor.values("targets", &targets)
         visitor.value("directory", &directory)
+        visitor.value("authorities", &authorities)
+        visitor.groups("certificates", &certificates)
+        visitor.value("checkCertificates", &checksCertificates)
+    }
+}
+
+/// The certificate of a log server. A server may have several, the next one beside the present one, say.
+public struct LogServerCertificate: SettingsNode {
+    /// As in `LoggingSettings.targets`.
+    public var target = ""
+    /// `sha-256:AA:BB:…` (RFC 5425, section 4.2.2).
+    public var fingerprint = ""
+
+    public init() {}
+
+    public mutating func visit(_ visitor: inout some SettingsVisitor) {
+        visitor.value("target", &target)
+        visitor.value("fingerprint", &fingerprint)
     }
 }
 

@@ -1,0 +1,11 @@
+// mbedTLS (Debian: libmbedtls-dev), see docs/decisions/0010-mbedtls.md. Only `TLS` imports it.
+#ifndef WAFER_CMBEDTLS_SHIM_H
+#define WAFER_CMBEDTLS_SHIM_H
+
+#include <mbedtls/entropy.h>
+#include <mbedtls/entropy_poll.h>
+#include <mbedtls/sha256.h>
+#include <mbedtls/ssl.h>
+#include <mbedtls/x509_crt.h>
+
+#endif
