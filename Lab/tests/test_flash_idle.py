@@ -27,7 +27,7 @@ def idle():
     host = session.image_host("test-flash-idle")
     host.machine.boot = Image(record=True)
     with host:
-        host.wait_text("<F2>", 120)
+        host.wait_text("Configure, view logs", 120)
         wait_confirmed(host)
         yield host
 
