@@ -490,7 +490,7 @@ def test_a_console_that_is_left_alone_logs_out(console):
 @pytest.fixture(scope="module", params=SIZES)
 def bare(request):
     """The console of a host without a network card, without a disk, whose processor cannot run guests; it has a free slot."""
-    slot = ["-device", "pcie-root-port,id=slot,chassis=1", "-netdev", "user,id=spare"]
+    slot = ["-device", "pcie-root-port,id=rootport,chassis=1", "-netdev", "user,id=spare"]
     machine = Machine(
         2, 1024, boot=Image(), firmware=request.param, restarts=True, network=False, virtualisation=False, extra=slot)
     with Host(f"test-console-bare-{request.param}", machine, PRODUCT) as host:
@@ -511,7 +511,7 @@ def test_what_a_host_lacks_is_said_in_plain_sentences(bare):
 
 def test_a_network_card_can_be_put_in_and_taken_out(bare):
     monitor = bare.screen.monitor
-    monitor.command("device_add", driver="virtio-net-pci", id="card", bus="slot", netdev="spare", mac=MAC)
+    monitor.command("device_add", driver="virtio-net-pci", id="card", bus="rootport", netdev="spare", mac=MAC)
     picture = bare.until_status(lambda picture: "DHCP" in facts(picture).get("IPv4", ""), "have an address")
     assert facts(picture)["MAC address"] == MAC
     assert warnings(picture) == [NO_VIRTUALISATION, NO_PASSWORD, NO_DISK]
