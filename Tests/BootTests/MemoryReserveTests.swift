@@ -1,3 +1,4 @@
+import Linux
 import Testing
 
 @testable import Boot
@@ -9,9 +10,9 @@ struct MemoryReserveTests {
         arguments: [(1_000_000, 8192), (16 << 20, 65536), (4 << 20, 16384)])
     func share(_ total: UInt64, _ expected: UInt64) {
         #expect(MemoryReserve.kibibytes(total: total) == expected)
-        #expect(MemoryReserve.total("MemTotal:       \(total) kB\nMemFree:  3 kB\n") == total)
+        #expect(MemoryTable.total("MemTotal:       \(total) kB\nMemFree:  3 kB\n") == total)
     }
 
     @Test("a table that says nothing changes nothing", arguments: ["", "MemTotal:\n", "MemTotal: many kB\n"])
-    func nonsense(_ table: String) { #expect(MemoryReserve.total(table) == nil) }
+    func nonsense(_ table: String) { #expect(MemoryTable.total(table) == nil) }
 }

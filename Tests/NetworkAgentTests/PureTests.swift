@@ -1,5 +1,6 @@
 import Addresses
 import HostModel
+import Linux
 import NetworkService
 import Testing
 
@@ -15,9 +16,9 @@ struct AddressOverrideTests {
         #expect(AddressOverride("192.168.1.1/32") == .fixed(IPv4Address(192, 168, 1, 1), prefix: 32, gateway: nil))
         #expect(AddressOverride("dhcp") == .dhcp)
         #expect(AddressOverride("none") == AddressOverride.none)
-        #expect(AddressOverride.word(in: "quiet wafer.net=none a=b wafer.net=dhcp\n") == "dhcp")
-        #expect(AddressOverride.word(in: "quiet") == nil)
-        #expect(AddressOverride.word("wafer.hostname", in: "wafer.hostname=lab7 wafer.net=dhcp") == "lab7")
+        #expect(KernelCommandLine("quiet wafer.net=none a=b wafer.net=dhcp\n").value("wafer.net") == "dhcp")
+        #expect(KernelCommandLine("quiet").value("wafer.net") == nil)
+        #expect(KernelCommandLine("wafer.hostname=lab7 wafer.net=dhcp").value("wafer.hostname") == "lab7")
     }
 
     @Test(

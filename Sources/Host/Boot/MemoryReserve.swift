@@ -13,16 +13,8 @@ enum MemoryReserve {
     /// - Parameters: and result in KiB.
     static func kibibytes(total: UInt64) -> UInt64 { max(minimum, min(maximum, total / 256)) }
 
-    /// - Parameter table: /proc/meminfo.
-    static func total(_ table: String) -> UInt64? {
-        for line in table.split(separator: "\n") where line.hasPrefix("MemTotal:") {
-            return line.split(separator: " ").dropFirst().first.flatMap { UInt64($0) }
-        }
-        return nil
-    }
-
     static func apply() throws(SystemError) {
-        guard let total = total(try FileSystem.text(of: "/proc/meminfo")) else { return }
+        guard let total = MemoryTable.total(try FileSystem.text(of: "/proc/meminfo")) else { return }
         try FileSystem.write("\(kibibytes(total: total))", to: "/proc/sys/vm/min_free_kbytes")
     }
 }

@@ -1,5 +1,4 @@
 import BlockStore
-import Boot
 import BootBanks
 import BootMedium
 import ConfigService

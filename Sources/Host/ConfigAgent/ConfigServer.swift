@@ -52,6 +52,18 @@ final class ConfigServer: @unchecked Sendable {
         }
     }
 
+    /// `ServiceServer.later`, for those who may; a refusal that is thrown is the answer.
+    private func later<Call: ServiceCall>(
+        _ type: Call.Type, _ begin: @escaping (Call, ServiceReply) throws(ServiceError.Refusal) -> Void
+    ) {
+        server.later(type) { [weak self] call, reply in
+            do throws(ServiceError.Refusal) {
+                guard let self, self.allows(reply.peer) else { throw Self.denied }
+                try begin(call, reply)
+            } catch { reply.refuse(error) }
+        }
+    }
+
     private static let denied = ServiceError.Refusal(.denied, "only the host's own agents may ask this")
 
     private func allows(_ peer: ServicePeer) -> Bool {
@@ -115,18 +127,15 @@ final class ConfigServer: @unchecked Sendable {
                 throw .init(.failed, "\(error)")
             }
         }
-        server.later(ConfirmBoot.self) { [unowned self] _, reply in
-            do throws(ServiceError.Refusal) {
-                guard self.allows(reply.peer) else { throw Self.denied }
-                guard self.confirming == nil else { throw .init(.busy, "this boot is being confirmed") }
-                guard let banks = self.host.banks else {
-                    return reply.answer("this host was not started from a boot bank")
-                }
-                do throws(BankDefect) {
-                    self.confirming = (reply, try banks.checkOfTrial(trusted: self.host.trusted))
-                } catch { throw Self.refusal(error, banks) }
-                self.confirm(banks)
-            } catch { reply.refuse(error) }
+        later(ConfirmBoot.self) { [unowned self] (_, reply) throws(ServiceError.Refusal) in
+            guard self.confirming == nil else { throw .init(.busy, "this boot is being confirmed") }
+            guard let banks = self.host.banks else {
+                return reply.answer("this host was not started from a boot bank")
+            }
+            do throws(BankDefect) {
+                self.confirming = (reply, try banks.checkOfTrial(trusted: self.host.trusted))
+            } catch { throw Self.refusal(error, banks) }
+            self.confirm(banks)
         }
         on(BeginUpdate.self) { [unowned self] (call, peer) throws(ServiceError.Refusal) in
             guard self.update == nil else { throw .init(.busy, "another update is under way") }
@@ -146,14 +155,11 @@ final class ConfigServer: @unchecked Sendable {
             self.update = nil
             return Done()
         }
-        server.later(FinishUpdate.self) { [unowned self] _, reply in
-            do throws(ServiceError.Refusal) {
-                guard self.allows(reply.peer) else { throw Self.denied }
-                let work = try self.work(of: reply.peer)
-                try self.refusing { () throws(UpdateError) in try work.finishWriting() }
-                self.finishing = reply
-                self.verify()
-            } catch { reply.refuse(error) }
+        later(FinishUpdate.self) { [unowned self] (_, reply) throws(ServiceError.Refusal) in
+            let work = try self.work(of: reply.peer)
+            try self.refusing { () throws(UpdateError) in try work.finishWriting() }
+            self.finishing = reply
+            self.verify()
         }
     }
 

@@ -33,13 +33,6 @@ enum AddressOverride: Equatable {
         self = .fixed(address, prefix: prefix, gateway: gateway)
     }
 
-    /// The value of the last such word of a command line, or of the last one with another name.
-    static func word(_ name: String = "wafer.net", in commandLine: String) -> String? {
-        commandLine.split(whereSeparator: \.isWhitespace).last { $0.hasPrefix("\(name)=") }.map {
-            String($0.dropFirst(name.utf8.count + 1))
-        }
-    }
-
     /// The settings with this in them: the first management port gets the address.
     func apply(to settings: NetworkSettings) -> NetworkSettings {
         var result = settings

@@ -31,8 +31,8 @@ public enum NetworkProcess {
             let loop = try EventLoop(name: "netd")
             let signals = try SignalEvents([.terminate, .interrupt], on: loop) { _ in loop.stop() }
             var override: AddressOverride?
-            let commandLine = (try? FileSystem.text(of: "/proc/cmdline")) ?? ""
-            if let word = AddressOverride.word(in: commandLine) {
+            let commandLine = KernelCommandLine((try? FileSystem.text(of: "/proc/cmdline")) ?? "")
+            if let word = commandLine.value("wafer.net") {
                 override = AddressOverride(word)
                 if override == nil {
                     log("wafer.net=\(word) is not ADDRESS/PREFIX[,GATEWAY], dhcp or none; it is ignored")
@@ -42,7 +42,7 @@ public enum NetworkProcess {
             let agent = try NetworkAgent(
                 on: loop, source: source, discovery: SysfsDiscovery(), directory: stateDirectory,
                 socket: ServiceAddress.network, override: override,
-                unnamed: AddressOverride.word("wafer.hostname", in: commandLine) ?? "localhost", log: log)
+                unnamed: commandLine.value("wafer.hostname") ?? "localhost", log: log)
             loop.run()
             withExtendedLifetime((signals, agent)) {}
             return 0

@@ -81,8 +81,6 @@ struct HardwareFacts: Sendable {
             let (bytes, overflows) = size.multipliedReportingOverflow(by: UInt64(blocks))
             if !overflows { return bytes }
         }
-        let line = text("/proc/meminfo").split(separator: "\n").first { $0.hasPrefix("MemTotal:") }
-        let kibibytes = line?.split(separator: " ").dropFirst().first.flatMap { UInt64($0) } ?? 0
-        return kibibytes &<< 10
+        return (MemoryTable.total(text("/proc/meminfo")) ?? 0) &<< 10
     }
 }

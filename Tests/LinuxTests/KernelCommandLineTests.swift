@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Boot
+@testable import Linux
 
 @Suite("Kernel command line")
 struct KernelCommandLineTests {
