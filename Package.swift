@@ -85,8 +85,8 @@ let package = Package(
         target(
             "Host", "HostDaemon",
             [
-                "ConfigService", "HostLink", "HostModel", "HostService", "Linux", "Log", "Messages", "NetworkService",
-                "Signatures", "VMXConfig", "VMXControl",
+                "AgentLink", "HostLink", "HostModel", "HostService", "Linux", "Log", "Messages", "Signatures",
+                "VMXConfig", "VMXControl",
             ]),
         target("Host", "Terminal"),
         .systemLibrary(name: "CNcurses", path: "Sources/Host/CNcurses", providers: [.apt(["libncurses-dev"])]),
@@ -126,16 +126,16 @@ let package = Package(
         target(
             "Network", "NetworkAgent",
             [
-                "Addresses", "ConfigService", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "Log",
-                "Messages", "NetworkService", "Resolver", "VSwitch",
+                "Addresses", "AgentLink", "DHCP", "DNSMessages", "HostLink", "HostModel", "Linux", "Log", "Messages",
+                "NetworkService", "Resolver", "VSwitch",
             ]),
 
         target("Host", "ConfigService", ["HostLink", "Messages"]),
         target(
             "Host", "ConfigAgent",
             [
-                "BlockStore", "Boot", "BootBanks", "BootMedium", "ConfigService", "HostLink", "HostModel", "Linux",
-                "Signatures", "StateArea",
+                "BlockStore", "BootBanks", "BootMedium", "ConfigService", "HostLink", "HostModel", "Linux", "Signatures",
+                "StateArea",
             ]),
         target("Host", "BootBanks", ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures"]),
         // Products: pick the process by name, nothing more.
@@ -195,7 +195,8 @@ package.targets += [
         name: "TestCertificates", dependencies: ["Linux", "TestFiles"], path: "Tests/Support/TestCertificates",
         swiftSettings: common),
     tests(
-        "AgentLink", ["ConfigService", "HostLink", "HostModel", "Linux", "NetworkService", "TestFiles"]),
+        "AgentLink",
+        ["ConfigService", "HostLink", "HostModel", "Linux", "Messages", "NetworkService", "TestFiles"]),
     tests("Log", ["Linux", "TestFiles"]),
     tests("TimeSync", ["Addresses", "CLinux", "Linux", "Log", "TestFiles", "TestNetwork"]),
     tests(

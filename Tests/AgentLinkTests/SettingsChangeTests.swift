@@ -6,7 +6,7 @@ import Messages
 import TestFiles
 import Testing
 
-@testable import HostDaemon
+@testable import AgentLink
 
 /// Keeps settings as the configuration agent does, on a loop of its own.
 private final class Keeper: @unchecked Sendable {
@@ -62,17 +62,18 @@ private final class Keeper: @unchecked Sendable {
 }
 
 @Suite("Settings at the configuration agent")
-struct ConfigSettingsTests {
+struct SettingsChangeTests {
     /// Runs a loop until `body` calls what it gets, or for ten seconds.
-    private func onLoop(_ body: (EventLoop, Alarms, _ done: @escaping () -> Void) throws -> Void) throws {
+    private func onLoop(_ body: (EventLoop, _ done: @escaping () -> Void) throws -> Void) throws {
         let loop = try EventLoop(name: "asker")
-        let alarms = try Alarms(on: loop)
-        alarms.after(10_000_000_000) {
+        let limit = try Timer(on: loop) {
             Issue.record("it did not come about")
             loop.stop()
         }
-        try body(loop, alarms) { loop.stop() }
+        limit.set(after: 10_000_000_000)
+        try body(loop) { loop.stop() }
         loop.run()
+        limit.close(on: loop)
     }
 
     @Test("a change that meets another one is made to what that one left")
@@ -82,8 +83,8 @@ struct ConfigSettingsTests {
             let keeper = try Keeper(path)
             keeper.intervene(["first", "second"])
             var refusal: ServiceError.Refusal?
-            try onLoop { loop, alarms, done in
-                let settings = ConfigSettings(path, on: loop, alarms)
+            try onLoop { loop, done in
+                let settings = try SettingsWatch(path, on: loop)
                 // Held by what it calls, until it has called it.
                 settings.changed = { _ in
                     settings.changed = nil
@@ -106,8 +107,8 @@ struct ConfigSettingsTests {
         try withTemporaryDirectory { directory in
             let path = "\(directory)/config.sock"
             var seen: [String] = []
-            try onLoop { loop, alarms, done in
-                let settings = ConfigSettings(path, on: loop, alarms)
+            try onLoop { loop, done in
+                let settings = try SettingsWatch(path, on: loop)
                 #expect(settings.current == nil)
                 settings.change {
                     $0.hostName = "early"

@@ -1,8 +1,7 @@
-import ConfigService
+import AgentLink
 import HostLink
 import HostModel
 import Linux
-import Messages
 
 /// Settings from the configuration agent, watched for changes. While that agent is away, those it gave last hold, or on a host where
 /// it never was, those a host has at first.
@@ -11,44 +10,40 @@ final class ConfigurationSource: SettingsSource {
 
     var changed: ((HostSettings) -> Void)?
 
-    private let service: String
     /// The settings given last; emptied by the machine's start.
     private let memory: String
-    private let loop: EventLoop
     private let log: (String) -> Void
-    private var session: ServiceSession?
+    private let watch: SettingsWatch
     private var timer: Timer?
-    private var state: SettingsState?
     private var settings: HostSettings?
     /// Changes that are not handed over yet.
     private var pending: [(inout NetworkSettings) -> Void] = []
     private var isHandingOver = false
 
-    /// How often the agent is looked for, and how long its first answer is waited for, in nanoseconds.
+    /// How long the agent's first answer is waited for, and between attempts to hand changes over, in nanoseconds.
     private static let interval: UInt64 = 1_000_000_000
 
     init(
         service: String = ServiceAddress.configuration, memory: String, on loop: EventLoop,
         log: @escaping (String) -> Void
     ) throws(SystemError) {
-        self.service = service
         self.memory = memory
-        self.loop = loop
         self.log = log
+        watch = try SettingsWatch(service, on: loop)
         timer = try Timer(on: loop) { [weak self] in self?.look() }
+        watch.changed = { [weak self] in self?.take($0) }
+        watch.lost = { log("the configuration agent is away; the settings it gave last hold") }
     }
 
     func start() {
-        connect()
-        if session == nil { useMemory() }
+        if !watch.isConnected { useMemory() }
         timer?.set(after: Self.interval)
     }
 
     private func look() {
-        if session == nil { connect() }
         if settings == nil { useMemory() }
         handOver()
-        if session == nil || !pending.isEmpty { timer?.set(after: Self.interval) }
+        if !pending.isEmpty { timer?.set(after: Self.interval) }
     }
 
     private func useMemory() {
@@ -56,35 +51,12 @@ final class ConfigurationSource: SettingsSource {
         deliver(text.map { SettingsText.decode($0, as: HostSettings.self).0 } ?? HostSettings())
     }
 
-    private func connect() {
-        guard let session = try? ServiceSession(service, on: loop) else { return }
-        self.session = session
-        session.closed = { [weak self] in self?.lost() }
-        session.event = { [weak self] kind, payload in
-            guard kind == ConfigService.settingsChanged else { return }
-            var reader = FieldReader(payload)
-            if let state = try? reader.read(SettingsState.self) { self?.take(state) }
-        }
-        session.ask(WatchSettings()) { [weak self] result in
-            if case .success(let state) = result { self?.take(state) }
-            self?.handOver()
-        }
-    }
-
-    private func lost() {
-        log("the configuration agent is away; the settings it gave last hold")
-        session = nil
-        isHandingOver = false
-        timer?.set(after: Self.interval)
-    }
-
-    private func take(_ state: SettingsState) {
-        self.state = state
-        let (settings, problems) = SettingsText.decode(state.text, as: HostSettings.self)
-        for problem in problems { log("settings: \(problem)") }
-        try? FileSystem.write(state.text, to: memory + ".new")
+    private func take(_ settings: HostSettings) {
+        for problem in watch.problems { log("settings: \(problem)") }
+        try? FileSystem.write(SettingsText.encode(settings), to: memory + ".new")
         try? renameFile(memory + ".new", memory)
         if settings != self.settings { deliver(settings) }
+        handOver()
     }
 
     private func deliver(_ settings: HostSettings) {
@@ -100,37 +72,30 @@ final class ConfigurationSource: SettingsSource {
 
     /// Hands pending changes over, made to whatever the settings are then.
     private func handOver() {
-        guard !pending.isEmpty, !isHandingOver, var settings else { return }
-        let count = pending.count
-        for edit in pending { edit(&settings.network) }
-        guard let session, let state else {
+        guard !pending.isEmpty, !isHandingOver else { return }
+        let edits = pending
+        func edit(_ settings: inout HostSettings) {
+            for edit in edits { edit(&settings.network) }
+        }
+        guard watch.isConnected, let kept = watch.current else {
             // Nobody keeps settings here; what was learned holds until somebody does.
-            if settings != self.settings { deliver(settings) }
+            guard var edited = settings else { return }
+            edit(&edited)
+            if edited != settings { deliver(edited) }
             return
         }
-        guard settings != self.settings else { return pending.removeFirst(count) }
+        var edited = kept
+        edit(&edited)
+        guard edited != kept else { return pending.removeFirst(edits.count) }
         isHandingOver = true
-        session.ask(SetSettings(text: SettingsText.encode(settings), base: state.revision)) { [weak self] result in
+        watch.change(edit) { [weak self] refusal in
             guard let self else { return }
             isHandingOver = false
-            switch result {
-            case .success: pending.removeFirst(count)
-            case .failure(.refused(let refusal)) where refusal.reason == .busy: refresh()
-            case .failure(.refused(let refusal)):
-                log("the settings could not be changed: \(refusal.text)")
-                // What cannot be saved now may be later; what is not allowed never will be.
-                if refusal.reason == .invalid { pending.removeFirst(count) }
-                timer?.set(after: Self.interval)
-            case .failure: break
-            }
-        }
-    }
-
-    /// Somebody else was faster: the changes are made to what they left.
-    private func refresh() {
-        session?.ask(GetSettings()) { [weak self] result in
-            if case .success(let state) = result { self?.take(state) }
-            self?.handOver()
+            guard let refusal else { return pending.removeFirst(edits.count) }
+            if refusal.reason != .busy { log("the settings could not be changed: \(refusal.text)") }
+            // What cannot be saved now may be later; what is not allowed never will be.
+            if refusal.reason == .invalid { pending.removeFirst(edits.count) }
+            timer?.set(after: Self.interval)
         }
     }
 }

@@ -1,3 +1,4 @@
+import AgentLink
 import HostLink
 import HostModel
 import Linux
@@ -38,7 +39,7 @@ public enum HostProcess {
                 if let settingsFile {
                     try FileSettings(settingsFile)
                 } else {
-                    ConfigSettings(ServiceAddress.configuration, on: loop, alarms)
+                    try SettingsWatch(on: loop)
                 }
             let agent = try HostDaemon(HostEnvironment(), settings: settings, alarms: alarms, on: loop)
             let signals = try SignalEvents([.terminate, .interrupt], on: loop) { _ in loop.stop() }

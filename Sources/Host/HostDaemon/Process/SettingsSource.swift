@@ -1,3 +1,4 @@
+import AgentLink
 import HostLink
 import HostModel
 import Linux
@@ -14,6 +15,9 @@ protocol SettingsSource: AnyObject {
     /// - Parameter then: gets nil when the change is saved.
     func change(_ edit: @escaping (inout HostSettings) -> Void, then: @escaping (ServiceError.Refusal?) -> Void)
 }
+
+/// Those that the configuration agent keeps.
+extension SettingsWatch: SettingsSource {}
 
 /// Settings in a file of their own, without the configuration agent.
 final class FileSettings: SettingsSource {
