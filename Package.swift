@@ -134,7 +134,8 @@ let package = Package(
         target(
             "Host", "ConfigAgent",
             [
-                "BlockStore", "BootBanks", "BootMedium", "ConfigService", "HostLink", "HostModel", "Linux", "Signatures",
+                "BlockStore", "BootBanks", "BootMedium", "ConfigService", "HostLink", "HostModel", "Linux",
+                "Signatures",
                 "StateArea",
             ]),
         target("Host", "BootBanks", ["BlockStore", "BootMedium", "FAT", "Linux", "Signatures"]),
