@@ -8,18 +8,20 @@ advantage of a disk that it need not read as a whole, where the image unpacks it
 
 from __future__ import annotations
 
-import os
 import re
-import select
+import shutil
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 from typing import Callable
 
-from Lab import acceleration, kernel, paths
-from Lab.host import Flavour, Host
+from Lab import acceleration, debian_guest, kernel, paths
+from Lab.host import Flavour, Host, connect
 from Lab.images import guest, vmx
 from Lab.medium import Image
 from Lab.qemu import Disk, Kernel, Machine, arguments
+from Lab.vm import Console
 
 MEMORY_MIB = 1024
 # Agents that have nothing to do any more, caches that are filled.
@@ -57,44 +59,18 @@ def _debian() -> tuple[float, str]:
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", guest.EXTENT, overlay], check=True)
     machine = Machine(2, MEMORY_MIB, disks=[Disk(overlay, "root", format="qcow2")])
     start = Kernel(guest.KERNEL, guest.INITRD, vmx.DEBIAN_COMMAND_LINE)
-    command = arguments(machine, acceleration.choose(kernel.get()), start, directory, directory)
-    place = command.index("-serial")
-    # A pipe is all that is wanted.
-    command[place:place + 2] = ["-serial", "stdio"]
+    # A Unix socket's path has at most 107 bytes, and a clone may lie deep.
+    sockets = Path(tempfile.mkdtemp(prefix="wafer-lab-"))
+    command = arguments(machine, acceleration.choose(kernel.get()), start, directory, sockets)
     with (directory / "qemu.log").open("wb") as log:
-        qemu = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        said = _Reader(qemu)
-        uptime = said.expect(rb"WAFER-GUEST-READY .*uptime=([\d.]+) ", 180)[1]
-        said.expect(rb"login:", 60)
-        said.type("root\n", rb"Password:")
-        said.type("wafer\n", rb"root@guest:~# ")
+        console = Console(connect(sockets / "serial", 30, lambda: qemu.poll() is None))
+        uptime = console.expect(r"WAFER-GUEST-READY .*uptime=([\d.]+) ", 180)[1]
+        debian_guest.log_in_at(console)
         time.sleep(REST_SECONDS)
-        said.type("cat /proc/meminfo; echo END-OF-IT | tr - _\n", rb"END_OF_IT")
-        return float(uptime), said.text.decode(errors="replace")
+        return float(uptime), console.run("cat /proc/meminfo").output.decode()
     finally:
         qemu.kill()
         qemu.wait()
-
-
-class _Reader:
-    """A conversation over a pipe."""
-
-    def __init__(self, process: subprocess.Popen) -> None:
-        self.process = process
-        self.text = b""
-
-    def expect(self, pattern: bytes, timeout: float) -> re.Match:
-        deadline = time.monotonic() + timeout
-        while not (match := re.search(pattern, self.text)):
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
-            data = os.read(self.process.stdout.fileno(), 65_536) if ready else b""
-            self.text += data
-            if not data:
-                raise RuntimeError(f"Debian did not say {pattern!r}\n{self.text[-2000:].decode(errors='replace')}")
-        return match
-
-    def type(self, text: str, pattern: bytes) -> None:
-        self.process.stdin.write(text.encode())
-        self.process.stdin.flush()
-        self.expect(pattern, 60)
+        shutil.rmtree(sockets, ignore_errors=True)

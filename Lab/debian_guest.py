@@ -1,7 +1,7 @@
 """The Debian guest on a simulated host, as its administrator uses it: from its serial console."""
 
 from .host import Guest
-from .vm import DEBIAN, VirtualMachine
+from .vm import DEBIAN, Console, VirtualMachine
 
 FILE = f"{DEBIAN}/debian12.vmx"
 # Its disk's file, as a userland with the host's data disks sees it; the file system begins at 1 MiB.
@@ -18,14 +18,18 @@ def boot(host: Guest) -> VirtualMachine:
 
 
 def log_in(vm: VirtualMachine) -> VirtualMachine:
-    vm.console.expect("login:", 240)
-    vm.console.type("root\n")
-    vm.console.expect("Password:")
-    vm.console.type("wafer\n")
-    vm.console.expect(r"root@guest:~# ", 60)
-    # A shell that neither edits its line nor echoes it: what comes back is what commands print.
-    vm.console.type(" stty -echo; PS1= exec dash\n")
+    log_in_at(vm.console)
     return vm
+
+
+def log_in_at(console: Console) -> None:
+    console.expect("login:", 240)
+    console.type("root\n")
+    console.expect("Password:")
+    console.type("wafer\n")
+    console.expect(r"root@guest:~# ", 60)
+    # A shell that neither edits its line nor echoes it: what comes back is what commands print.
+    console.type(" stty -echo; PS1= exec dash\n")
 
 
 def guest(vm: VirtualMachine, command: str, timeout: float = 120) -> str:

@@ -324,18 +324,7 @@ class Host(Guest):
 
     def connect_port(self, timeout: float = 60) -> socket.socket:
         """The other end of the host's virtio-serial port. Only one program at a time can hold it."""
-        deadline = time.monotonic() + timeout
-        port = self._sockets / "port"
-        while True:
-            stream = socket.socket(socket.AF_UNIX)
-            try:
-                stream.connect(str(port))
-                return stream
-            except OSError:
-                stream.close()
-                if not self.is_running or time.monotonic() > deadline:
-                    raise RuntimeError("QEMU did not start") from None
-                time.sleep(0.02)  # QEMU tells nobody that its sockets are there
+        return connect(self._sockets / "port", timeout, lambda: self.is_running)
 
     def _disk(self, disk: Disk) -> Disk:
         """A temporary disk's writes go to a file over it that begins anew."""
@@ -436,6 +425,21 @@ class Host(Guest):
     def sockets(self) -> dict[str, str]:
         """Where the serial console and QEMU's monitor are."""
         return {"serial": str(self._sockets / "serial"), "monitor": str(self._sockets / "qmp")}
+
+
+def connect(path: Path, timeout: float, is_running: Callable[[], bool]) -> socket.socket:
+    """Connects to one of QEMU's sockets, as soon as it is there."""
+    deadline = time.monotonic() + timeout
+    while True:
+        stream = socket.socket(socket.AF_UNIX)
+        try:
+            stream.connect(str(path))
+            return stream
+        except OSError:
+            stream.close()
+            if not is_running() or time.monotonic() > deadline:
+                raise RuntimeError("QEMU did not start") from None
+            time.sleep(0.02)  # QEMU tells nobody that its sockets are there
 
 
 def _start(

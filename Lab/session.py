@@ -1,10 +1,9 @@
 """`make run` and `make smoke`: from a clean clone to a Debian guest in our own virtual machine monitor."""
 
-import re
 import socket
 import time
 
-from . import terminal
+from . import answers, terminal
 from .host import Flavour, Host
 from .images import bench, data
 from .images.workshop import BuildError, exclusive
@@ -122,8 +121,7 @@ def _forward(host: Host, port: int) -> int:
 
 def _power(host: Host) -> str:
     """What the host agent says the sample VM does; empty if it does not know it."""
-    rows = (re.split(r"  +", line) for line in host.run(["wafer", "host", "list"]).text.splitlines())
-    return next((row[1] for row in rows if row[0] == VM_NAME), "")
+    return answers.machines(host.run(["wafer", "host", "list"]).text).get(VM_NAME, "")
 
 
 def _start_guest(host: Host) -> None:

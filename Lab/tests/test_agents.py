@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from Lab import busybox
+from Lab import answers, busybox
 from Lab.host import Flavour, Host
 from Lab.images.initramfs import Archive
 from Lab.qemu import Machine
@@ -21,10 +21,8 @@ def tools() -> Flavour:
     return Flavour("tools", archives=[archive.finish()])
 
 
-def agents(host: Host) -> dict[str, tuple[int, str, int]]:
-    """Process, state and number of restarts of each agent."""
-    lines = [line.split("\t") for line in host.read_file("/run/wafer/agents").splitlines()]
-    return {name: (int(process), state, int(restarts)) for name, process, state, restarts in lines}
+def agents(host: Host) -> dict[str, answers.Agent]:
+    return answers.agents(host.read_file("/run/wafer/agents"))
 
 
 def log(host: Host, name: str, count: int = 1000) -> str:
@@ -34,13 +32,13 @@ def log(host: Host, name: str, count: int = 1000) -> str:
 @pytest.fixture(scope="module")
 def host():
     with Host("test-agents", Machine(2, 512), tools(), ["wafer.agents=on", "wafer.dcui=none"]) as host:
-        host.wait_for(lambda: agents(host)["logd"][1] == "running", 30, "the log agent")
+        host.wait_for(lambda: agents(host)["logd"].state == "running", 30, "the log agent")
         yield host
 
 
 def test_all_agents_run_and_answer(host):
     names = ["logd", "configd", "netd", "timed", "hostd"]
-    host.wait_for(lambda: all(agents(host)[name][1] == "running" for name in names), 60, "all agents")
+    host.wait_for(lambda: all(agents(host)[name].state == "running" for name in names), 60, "all agents")
     assert list(agents(host)) == names
 
 
@@ -53,32 +51,32 @@ def test_a_killed_agent_is_back_at_once_a_hundred_times_and_the_log_is_whole(hos
     before = log(host, "vmkernel", 5000)
     slowest = 0.0
     for _ in range(100):
-        process = agents(host)["logd"][0]
+        process = agents(host)["logd"].process
         start = time.monotonic()
         host.run([BUSYBOX, "kill", "-9", str(process)]).check()
-        host.wait_for(lambda: agents(host)["logd"][0] not in (0, process), 10, "the next log agent")
+        host.wait_for(lambda: agents(host)["logd"].process not in (0, process), 10, "the next log agent")
         slowest = max(slowest, time.monotonic() - start)
     # An emulated processor starts a process in a tenth of a second.
     assert slowest < 3
-    host.wait_for(lambda: agents(host)["logd"][1] == "running", 30, "the log agent")
+    host.wait_for(lambda: agents(host)["logd"].state == "running", 30, "the log agent")
     after = log(host, "vmkernel", 5000)
     assert after.startswith(before)
-    assert agents(host)["logd"][2] >= 100
+    assert agents(host)["logd"].restarts >= 100
     assert "was ended by signal 9; starting it again" in log(host, "messages")
 
 
 def test_an_agent_that_hangs_is_ended_and_started_again(host):
-    process = agents(host)["logd"][0]
+    process = agents(host)["logd"].process
     host.run([BUSYBOX, "kill", "-STOP", str(process)]).check()
-    host.wait_for(lambda: agents(host)["logd"][0] not in (0, process), 90, "the next log agent")
+    host.wait_for(lambda: agents(host)["logd"].process not in (0, process), 90, "the next log agent")
     assert "logd does not answer any more; it is ended" in host.serial_text()
 
 
 def test_agents_end_in_the_reverse_order_after_guests():
     host = Host("test-order", Machine(1, 512), tools(), ["wafer.agents=on", "wafer.dcui=none"]).start()
     try:
-        host.wait_for(lambda: agents(host)["hostd"][1] == "running", 60, "the host agent")
-        started = [name for name, (process, _, _) in agents(host).items() if process]
+        host.wait_for(lambda: agents(host)["hostd"].state == "running", 60, "the host agent")
+        started = [name for name, one in agents(host).items() if one.process]
         host.shutdown()
     finally:
         host.kill()

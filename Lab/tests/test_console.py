@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from Lab import answers
 from Lab.direct_console import DirectConsole, dialog, entries, facts, warnings
 from Lab.host import Flavour, Host
 from Lab.images import data
@@ -287,14 +288,13 @@ def test_the_agents_can_be_restarted(console):
     console.dialog("Management Agents", "The management agents have restarted.")
     console.press("ret", "esc")
 
-    def agents(text: str) -> dict[str, tuple[str, str]]:
-        return {name: (process, state) for name, process, state, _ in (line.split("\t") for line in text.splitlines())}
-
-    old = agents(before)
+    old = answers.agents(before)
 
     def are_back() -> bool:
-        now = agents(host.read_file("/run/wafer/agents"))
-        return all(now[name] != old[name] and now[name][1] == "running" for name in ("logd", "configd", "netd", "timed", "hostd"))
+        now = answers.agents(host.read_file("/run/wafer/agents"))
+        return all(
+            now[name].process != old[name].process and now[name].state == "running"
+            for name in ("logd", "configd", "netd", "timed", "hostd"))
 
     host.wait_for(are_back, 90, "all agents")
     console.log_out()

@@ -1,13 +1,12 @@
 """A host that runs writes nothing to its boot flash: idle, with guests, and when it refuses an update. Counted outside the host."""
 
-import re
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from Lab import paths, session
+from Lab import answers, paths, session
 from Lab.flash import BUNDLE, UPDATE, update, wait_confirmed
 from Lab.host import Host
 from Lab.images import data
@@ -33,8 +32,7 @@ def idle():
 
 
 def power(host: Host, name: str) -> str:
-    rows = (re.split(r"  +", line) for line in host.run(["wafer", "host", "list"]).text.splitlines())
-    return next((row[1] for row in rows if row[0] == name), "")
+    return answers.machines(host.run(["wafer", "host", "list"]).text).get(name, "")
 
 
 def test_a_first_boot_saves_its_adapters_once_and_that_it_is_well(idle):
