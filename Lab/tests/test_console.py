@@ -497,7 +497,7 @@ def bare(request):
         yield DirectConsole(host)
 
 
-NO_VIRTUALISATION = "Virtual machines cannot run: the processor has no virtualization, or it is off in the firmware setup."
+NO_VIRTUALISATION = "Virtual machines cannot run: the processor has no virtualization."
 NO_ADAPTER = "No network adapter was found, or none that this version has a driver for."
 NO_PASSWORD = "No password is set: press F2, Enter, and choose Password."
 NO_DISK = "There is no disk for virtual machines."

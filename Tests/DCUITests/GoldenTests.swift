@@ -54,9 +54,11 @@ struct GoldenScreen: CustomTestStringConvertible, Sendable {
         "status-warnings",
         services: {
             ChangedServices { observation in
-                observation.hardware?.canVirtualize = false
+                observation.hardware?.virtualization = .offInFirmware
                 observation.network?.adapters = []
                 observation.network?.addresses = []
+                observation.network?.trialSecondsLeft = 42
+                observation.network?.problems = ["The port group Backup has no switch."]
                 observation.dataDisks = 0
                 observation.notices = ["There is no state partition: settings are lost when the host restarts."]
                 observation.banks?.isTrial = true

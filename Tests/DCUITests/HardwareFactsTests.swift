@@ -4,17 +4,20 @@ import Testing
 
 @Suite("Facts about the server")
 struct HardwareFactsTests {
-    private func facts(_ texts: [String: String], _ names: [String: [String]] = [:]) -> HardwareObservation {
-        HardwareFacts(text: { texts[$0] ?? "" }, names: { names[$0] ?? [] }).observation
+    private func facts(
+        _ texts: [String: String], _ names: [String: [String]] = [:], hasVirtualization: Bool = true
+    ) -> HardwareObservation {
+        let facts = HardwareFacts(
+            text: { texts[$0] ?? "" }, names: { names[$0] ?? [] }, hasVirtualization: { hasVirtualization })
+        return facts.observation
     }
 
-    private func thread(_ number: Int, _ package: Int, _ core: Int, _ flags: String) -> String {
+    private func thread(_ number: Int, _ package: Int, _ core: Int) -> String {
         """
         processor\t: \(number)
         model name\t: AMD EPYC 7313P
         physical id\t: \(package)
         core id\t\t: \(core)
-        flags\t\t: fpu \(flags)
 
 
         """
@@ -22,18 +25,17 @@ struct HardwareFactsTests {
 
     @Test("two sockets of two cores with two threads each")
     func processors() {
-        let blocks = (0..<8).map { thread($0, $0 / 4, $0 % 2, "vme svm") }.joined(separator: "\n")
+        let blocks = (0..<8).map { thread($0, $0 / 4, $0 % 2) }.joined(separator: "\n")
         let hardware = facts(["/proc/cpuinfo": blocks], ["/sys/class/misc": ["kvm", "rtc"]])
         #expect(hardware.packages == 2 && hardware.cores == 4 && hardware.threads == 8)
         #expect(hardware.processor == "AMD EPYC 7313P")
-        #expect(hardware.canVirtualize)
+        #expect(hardware.virtualization == .available)
     }
 
-    @Test("without the flag, or without the kernel's device, no machine can run")
+    @Test("without the kernel's device no machine can run, for one of two reasons")
     func virtualization() {
-        let without = thread(0, 0, 0, "vme")
-        #expect(!facts(["/proc/cpuinfo": without], ["/sys/class/misc": ["kvm"]]).canVirtualize)
-        #expect(!facts(["/proc/cpuinfo": thread(0, 0, 0, "vmx")]).canVirtualize)
+        #expect(facts([:], ["/sys/class/misc": ["rtc"]]).virtualization == .offInFirmware)
+        #expect(facts([:], hasVirtualization: false).virtualization == .missing)
     }
 
     @Test("names that the maker has not filled in are none")

@@ -42,8 +42,10 @@ public struct HardwareObservation: Equatable, Sendable {
     public var threads = 1
     /// In bytes.
     public var memory: UInt64 = 0
-    /// Whether virtual machines can run: the processor has VT-x or AMD-V, and the firmware leaves it on.
-    public var canVirtualize = true
+    public var virtualization = Virtualization.available
+
+    /// Whether virtual machines can run: by the processor's VT-x or AMD-V.
+    public enum Virtualization: Sendable { case available, offInFirmware, missing }
 
     public init() {}
 }
@@ -58,6 +60,10 @@ public struct NetworkObservation: Equatable, Sendable {
     public var gateway: IPv4Address?
     public var dnsServers: [IPv4Address] = []
     public var searchDomains: [String] = []
+    /// Seconds until settings on trial are taken back; nil: none are on trial.
+    public var trialSecondsLeft: UInt32?
+    /// What of the settings could not be made so. Sentences.
+    public var problems: [String] = []
 
     public init() {}
 }

@@ -6,11 +6,13 @@ struct HardwareFacts: Sendable {
     var text: @Sendable (_ path: String) -> String
     /// Names in a directory.
     var names: @Sendable (_ path: String) -> [String]
+    /// What the processor says of itself; the kernel's flags leave virtualization out where the firmware has switched it off.
+    var hasVirtualization: @Sendable () -> Bool
 
     /// Those of this machine.
     static let kernel = HardwareFacts(
         text: { path in (try? readFile(path, limit: 4 << 20)).map { String(decoding: $0, as: UTF8.self) } ?? "" },
-        names: { path in (try? listDirectory(path)) ?? [] })
+        names: { path in (try? listDirectory(path)) ?? [] }, hasVirtualization: { Processor.hasVirtualisation })
 
     var observation: HardwareObservation {
         var hardware = HardwareObservation()
@@ -46,7 +48,6 @@ struct HardwareFacts: Sendable {
         var packages: Set<Substring> = []
         var cores: Set<String> = []
         var package: Substring = "0"
-        var flags: [Substring] = []
         for line in text("/proc/cpuinfo").split(separator: "\n") {
             guard let colon = line.firstIndex(of: ":") else { continue }
             let name = line[..<colon].split { $0 == " " || $0 == "\t" }.joined(separator: " ")
@@ -60,16 +61,18 @@ struct HardwareFacts: Sendable {
                 package = value
                 packages.insert(value)
             case "core id": cores.insert("\(package)/\(value)")
-            case "flags": if flags.isEmpty { flags = value.split(separator: " ") }
             default: break
             }
         }
         hardware.threads = max(1, threads)
         hardware.packages = max(1, packages.count)
         hardware.cores = cores.isEmpty ? hardware.threads : cores.count
-        // The kernel's hypervisor refuses its device where the firmware has switched virtualization off.
-        hardware.canVirtualize =
-            flags.contains { $0 == "vmx" || $0 == "svm" } && names("/sys/class/misc").contains("kvm")
+        // The kernel's hypervisor gives no device where the firmware has switched virtualization off.
+        if names("/sys/class/misc").contains("kvm") {
+            hardware.virtualization = .available
+        } else {
+            hardware.virtualization = hasVirtualization() ? .offInFirmware : .missing
+        }
     }
 
     /// In bytes: what is plugged in, by the kernel's memory blocks (Documentation/ABI/testing/sysfs-devices-memory); else what it

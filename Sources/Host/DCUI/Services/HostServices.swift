@@ -87,9 +87,13 @@ public final class HostServices: ConsoleServices {
 
     private func seenHardware(isSettling: Bool) -> HardwareObservation {
         hardware.withLock { hardware in
-            if let hardware, hardware.canVirtualize { return hardware }
+            if let hardware, hardware.virtualization == .available { return hardware }
             var seen = facts.observation
-            if seen.canVirtualize { hardware = seen } else if isSettling { seen.canVirtualize = true }
+            if seen.virtualization == .available {
+                hardware = seen
+            } else if isSettling {
+                seen.virtualization = .available
+            }
             return seen
         }
     }

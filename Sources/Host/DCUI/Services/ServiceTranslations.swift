@@ -14,6 +14,8 @@ extension NetworkObservation {
         gateway = status.gateway
         dnsServers = status.dnsServers
         searchDomains = status.searchDomains
+        trialSecondsLeft = status.trialSecondsLeft
+        problems = status.problems.map(ServiceFailure.sentence)
         for adapter in status.adapters {
             var seen = AdapterObservation()
             seen.name = adapter.name

@@ -45,7 +45,7 @@ extension ConsoleState {
         if let hardware {
             fact("Sockets, cores", "\(hardware.packages), \(hardware.cores) with \(hardware.threads) threads in all")
             fact("Memory", Wording.bytes(hardware.memory))
-            fact("Virtualization", hardware.canVirtualize ? "available" : "not available")
+            fact("Virtualization", Wording.virtualization(hardware.virtualization))
         }
 
         section("Network")

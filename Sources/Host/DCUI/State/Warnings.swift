@@ -4,9 +4,11 @@ extension ConsoleState {
     /// What the person in front of the host should know, the most urgent first.
     var warnings: [String] {
         var warnings: [String] = []
-        if let hardware = host.hardware, !hardware.canVirtualize {
-            warnings.append(
-                "Virtual machines cannot run: the processor has no virtualization, or it is off in the firmware setup.")
+        switch host.hardware?.virtualization {
+        case .offInFirmware:
+            warnings.append("Virtual machines cannot run: virtualization is turned off in the firmware setup.")
+        case .missing: warnings.append("Virtual machines cannot run: the processor has no virtualization.")
+        case .available, nil: break
         }
         if let network = host.network {
             if network.adapters.isEmpty {
@@ -14,6 +16,10 @@ extension ConsoleState {
             } else if !network.adapters.contains(where: \.hasLink) {
                 warnings.append("No network adapter has a link: check the cable.")
             }
+            if let seconds = network.trialSecondsLeft {
+                warnings.append("Network settings are on trial: those from before come back in \(seconds) s.")
+            }
+            warnings += network.problems
         }
         if let settings = host.settings {
             if settings.access.rootPassword.isEmpty {

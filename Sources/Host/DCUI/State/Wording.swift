@@ -57,6 +57,14 @@ enum Wording {
 
     static func count(_ count: Int, _ one: String, _ many: String) -> String { "\(count) \(count == 1 ? one : many)" }
 
+    static func virtualization(_ state: HardwareObservation.Virtualization) -> String {
+        switch state {
+        case .available: "available"
+        case .offInFirmware: "off in the firmware setup"
+        case .missing: "not available"
+        }
+    }
+
     /// A processor's name without the signs and padding that makers put in.
     static func processor(_ name: String) -> String {
         var words = name.split(separator: " ").map(String.init)
