@@ -244,7 +244,7 @@ def test_a_damaged_environment_of_the_loader_is_made_anew(tmp_path):
     host = product("environment", path=medium.path, keep=True, lab=False)
     try:
         host.power_on()
-        host.wait_text("<F2>", 180)
+        host.wait_text("Configure, view logs", 180)
         deadline = time.monotonic() + 180
         while medium.environment.get("bank") != "A":
             assert time.monotonic() < deadline and host.is_running
