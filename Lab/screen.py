@@ -157,12 +157,15 @@ class Screen:
         return self.wait_until(lambda picture: not picture.find(text), f"lose {text!r}", timeout)
 
     def wait_until(self, condition: Callable[[Picture], object], what: str, timeout: float = 60) -> Picture:
-        """Waits until the screen fulfils a condition."""
+        """Waits until the screen fulfils a condition and stands still: a slow host draws line by line."""
         deadline = time.monotonic() + timeout
+        before = None
         while True:
             picture = self.picture()
-            if condition(picture):
+            text = picture.text() if condition(picture) else None
+            if text is not None and text == before:
                 return picture
+            before = text
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the screen did not {what} within {timeout:.0f} s, but{self._saved()}:\n{picture.text()}")
             time.sleep(0.1)  # nothing tells that a screen has changed
