@@ -41,3 +41,13 @@ import CLinux
 
     deinit { _ = unsafe munmap(base, count) }
 }
+
+extension Mapping {
+    /// Maps fresh private memory that holds a copy of some bytes, and zeros up to the end of its last page.
+    public convenience init(copying bytes: [UInt8], _ what: String) throws(SystemError) {
+        try self.init(anonymous: bytes.count, what)
+        unsafe bytes.withUnsafeBytes { source in
+            if let start = source.baseAddress { unsafe base.copyMemory(from: start, byteCount: source.count) }
+        }
+    }
+}

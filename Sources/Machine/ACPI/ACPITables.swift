@@ -33,13 +33,7 @@ public struct ACPITables: Sendable {
     /// - Throws: `ACPIConfigurationError.misplaced` if it is not so.
     public func placed(at address: UInt64) throws(ACPIConfigurationError) -> PlacedACPITables {
         guard address % 64 == 0, address < 1 << 32 else { throw .misplaced(address) }
-        var offsets: [String: Int] = [:]
-        var count = Self.rsdpCount
-        for table in tables {
-            count = (count + table.alignment - 1) / table.alignment * table.alignment
-            offsets[table.signature] = count
-            count += table.bytes.count
-        }
+        let (offsets, count) = layout(from: Self.rsdpCount)
         guard address + UInt64(count) <= 1 << 32 else { throw .misplaced(address) }
 
         func absolute(_ signature: String) -> UInt64 { address + UInt64(offsets[signature] ?? 0) }
@@ -68,7 +62,7 @@ public struct ACPITables: Sendable {
     static let rsdpCount = 36
 
     /// The root system description pointer, revision 2 (ACPI 6.5, 5.2.5.3).
-    private func rsdp(rsdt: UInt32, xsdt: UInt64) -> [UInt8] {
+    func rsdp(rsdt: UInt32, xsdt: UInt64) -> [UInt8] {
         var writer = ByteWriter()
         writer.text("RSD PTR ", width: 8)
         writer.append([0])

@@ -60,16 +60,20 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
     private let memory: AddressSpace
     private let interruptLines: [SharedInterruptLine]
     private let resetControl: BusDevice?
+    private let isSetUp: Bool
 
     /// - Parameters:
     ///   - windows: address ranges that BARs are placed in.
+    ///   - isSetUp: BARs are placed and functions decode when they are plugged in, as firmware would leave them. False where firmware
+    ///     does that.
     ///   - interruptLines: the wires of PIRQ A to H, GSI 16 to 23 in order.
     ///   - resetControl: answers at port 0xCF9, which lies inside this device's ports.
     public init(
         ports: AddressSpace, memory: AddressSpace, windows: PCIWindows, interruptLines: [SharedInterruptLine],
-        resetControl: BusDevice? = nil
+        resetControl: BusDevice? = nil, isSetUp: Bool = true
     ) {
         self.resetControl = resetControl
+        self.isSetUp = isSetUp
         self.ports = ports
         self.memory = memory
         self.interruptLines = interruptLines
@@ -83,7 +87,7 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
 
     // MARK: Plugging
 
-    /// Plugs a function in, places its BARs as firmware would, and turns its decoding on.
+    /// Plugs a function in. Without firmware its BARs are placed and its decoding is turned on.
     ///
     /// - Parameter address: where; nil takes the first free slot.
     /// - Returns: where it sits.
@@ -114,6 +118,7 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
 
     private func allocate(_ function: PCIFunction, _ state: inout State) throws(PCIError) -> [UInt64] {
         var places: [UInt64] = []
+        if !isSetUp { return places }
         for bar in function.bars {
             guard let start = state.allocator.take(bar) else {
                 for (bar, start) in zip(function.bars, places) { state.allocator.give(bar, back: start) }
@@ -124,11 +129,11 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
         return places
     }
 
-    /// Does what firmware does: BARs, decoding, interrupt line.
+    /// Ties the interrupt wire, and does what firmware does: BARs, decoding, interrupt line.
     private func wire(_ function: PCIFunction, at place: PCIAddress) {
         function.withSpace { space in
             for (bar, start) in zip(function.bars, function.places) { bar.assign(start, in: &space) }
-            if !function.bars.isEmpty {
+            if isSetUp, !function.bars.isEmpty {
                 let decode = PCIConfigurationSpace.Command.ioSpace | PCIConfigurationSpace.Command.memorySpace
                 space.set(PCIConfigurationSpace.Offset.command, space.command | decode)
             }
@@ -136,7 +141,7 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
             if pin != 0, !interruptLines.isEmpty {
                 let route = Self.interruptRoute(device: place.device, pin: Int(pin) - 1)
                 function.intx = interruptLines[route % interruptLines.count].input()
-                space.set(PCIConfigurationSpace.Offset.interruptLine, UInt8(16 + route))
+                if isSetUp { space.set(PCIConfigurationSpace.Offset.interruptLine, UInt8(16 + route)) }
             }
         }
     }
@@ -151,7 +156,7 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
             function.intx?.set(false)
             for (index, bar) in function.bars.enumerated() {
                 move(function, index, bar, to: nil)
-                state.allocator.give(bar, back: function.places[index])
+                if index < function.places.count { state.allocator.give(bar, back: function.places[index]) }
             }
             return function
         }
@@ -167,7 +172,7 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
         }
     }
 
-    /// Resets every function and puts its BARs back where they were plugged in.
+    /// Resets every function; without firmware their BARs are back where they were plugged in.
     public func reset() {
         state.withLock { state in
             state.address = 0

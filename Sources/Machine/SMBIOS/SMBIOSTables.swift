@@ -36,6 +36,39 @@ public struct SMBIOSTables: Equatable, Sendable {
         return PlacedSMBIOSTables(address: address, bytes: writer.bytes)
     }
 
+    /// The tables for a machine whose firmware puts them in place: the fw_cfg files `etc/smbios/smbios-anchor` and
+    /// `etc/smbios/smbios-tables`. Firmware sets address and checksums in the anchor.
+    ///
+    /// The anchor is the 32-bit entry point (5.2.1), which every firmware takes.
+    public var loaderFiles: (anchor: [UInt8], tables: [UInt8]) {
+        var writer = ByteWriter()
+        writer.text("_SM_", width: 4)
+        writer.append([0, 0x1f, 2, 8])  // checksum, length, version 2.8
+        let lengths = structureLengths
+        writer.little(UInt16(clamping: lengths.max() ?? 0))
+        writer.zeros(6)  // revision of this form
+        writer.text("_DMI_", width: 5)
+        writer.append([0])
+        writer.little(UInt16(clamping: bytes.count))
+        writer.little(UInt32(0))
+        writer.little(UInt16(clamping: lengths.count))
+        writer.append([0x28])
+        return (writer.bytes, bytes)
+    }
+
+    /// How long each structure is: its formatted area, whose length is its second byte, and its texts up to two zeros in a row.
+    private var structureLengths: [Int] {
+        var lengths: [Int] = []
+        var start = 0
+        while start + 1 < bytes.count {
+            var end = start + Int(bytes[start + 1])
+            while end + 1 < bytes.count, bytes[end] != 0 || bytes[end + 1] != 0 { end += 1 }
+            lengths.append(end + 2 - start)
+            start = end + 2
+        }
+        return lengths
+    }
+
     enum Handle {
         static let firmware: UInt16 = 0
         static let system: UInt16 = 0x100

@@ -17,7 +17,7 @@ enum KnownKeys {
         "extendedconfigfile", "floppy0.present", "gui.exitatpoweroff", "gui.fullscreenatpoweron",
         "hard-disk.hostbuffer",
         "keyboardandmouseprofile", "mem.hotadd", "migrate.hostlog", "migrate.hostlogstate", "migrate.migrationid",
-        "msg.autoanswer", "nvram", "numa.autosize.cookie", "numa.autosize.vcpu.maxpervirtualnode",
+        "msg.autoanswer", "numa.autosize.cookie", "numa.autosize.vcpu.maxpervirtualnode",
         "chipset.onlinestandby",
         "replay.supported", "replay.filename", "rtc.difffromutc", "softpoweroff", "suspend.directory", "uuid.action",
         "vc.uuid", "vcpu.hotadd", "virtualhw.productcompatibility", "virtualhw.version", "vmotion.checkpointfbsize",

@@ -22,6 +22,9 @@ extension MachineConfiguration {
         displayName = reader.line("displayName", limit: 255) ?? Self.defaultName(document.name)
         guestOS = reader.line("guestOS", limit: 64) ?? ""
         firmware = reader.choice("firmware", Firmware.self) ?? .bios
+        nvramFile = reader.path("nvram") ?? Self.besides(document.name, "nvram")
+        bootDelay = reader.whole("bios.bootDelay", of: "milliseconds", in: 0...10_000) ?? 0
+        logsFirmware = reader.boolean("wafer.firmwareLog") ?? false
         (uuid, locationUUID) = Self.readUUIDs(&reader, newUUID: newUUID, newIdentity: &newIdentity)
         memoryMegabytes = Self.readMemory(&reader)
         (processorCount, coresPerSocket) = Self.readProcessors(&reader)
@@ -55,6 +58,11 @@ extension MachineConfiguration {
         var document = try VMXDocument.load(file)
         for identity in newIdentity { try document.set(identity.key, to: identity.value) }
         try document.save(file)
+    }
+
+    /// A file next to the machine's, with its name and another ending.
+    private static func besides(_ path: String, _ ending: String) -> String {
+        (path.lowercased().hasSuffix(".vmx") ? String(path.dropLast(4)) : path) + ".\(ending)"
     }
 
     private static func defaultName(_ path: String) -> String {

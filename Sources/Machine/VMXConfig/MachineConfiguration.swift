@@ -15,6 +15,12 @@ public struct MachineConfiguration: Equatable, Sendable {
     /// `uuid.location`: changes when the machine is copied.
     public var locationUUID: MachineUUID
     public var firmware: Firmware
+    /// `nvram`: where UEFI's variables are kept; next to the file and under its name if not given.
+    public var nvramFile: String
+    /// `bios.bootDelay`, 0 to 10000: how long firmware offers its boot menu, in milliseconds.
+    public var bootDelay: Int
+    /// `wafer.firmwareLog`: firmware's own messages go to the machine's log. For faults; it slows the start.
+    public var logsFirmware: Bool
     /// `memsize`, in MiB: a multiple of 4, from 4 to 6 TiB.
     public var memoryMegabytes: Int
     /// `numvcpus`, 1 to 64.

@@ -24,6 +24,8 @@ public final class Machine: @unchecked Sendable {
         public var nestedVirtualization: Bool
         /// Seconds that the guest's clock is ahead of UTC.
         public var clockOffset: Int64
+        /// Firmware starts the machine: it finds chipset and PCI functions as they are after power-on.
+        public var hasFirmware: Bool
 
         public init(memory: Int, processors: Int) {
             self.memory = memory
@@ -33,6 +35,7 @@ public final class Machine: @unchecked Sendable {
             hugePages = false
             nestedVirtualization = false
             clockOffset = 0
+            hasFirmware = false
         }
     }
 
@@ -62,10 +65,13 @@ public final class Machine: @unchecked Sendable {
     public let interrupts: any InterruptController
     public let doorbells: any DoorbellBinder
     public let pci: PCIRoot
+    private let router: PCIInterruptRouter
     public let windows: PCIWindows
     public let power: PowerManagement
     public let clock: RealTimeClock
     private let resetPorts: ResetPorts
+    /// The area below 1 MiB that is RAM or ROM as firmware wants it.
+    let shadow: ShadowMemory
 
     /// Fills memory and sets the first vCPU's registers, at power-on and after every reset.
     public var boot: ((Machine, VirtualCPU) throws -> Void)?
@@ -98,21 +104,20 @@ public final class Machine: @unchecked Sendable {
         configuration.vcpuIDLimit = (topology.apicIDs.max() ?? 0) + 1
         virtualMachine = try VirtualMachine(system, configuration)
         memory = try GuestMemory(count: shape.memory, hugePages: shape.hugePages)
-        for region in memory.regions {
-            let host = unsafe memory.host(of: region)
-            _ = unsafe try virtualMachine.addMemory(
-                at: region.start, UnsafeMutableRawBufferPointer(start: host, count: region.count))
-        }
+        shadow = try ShadowMemory(memory, virtualMachine)
         let interrupts = KVMInterruptController(virtualMachine)
         self.interrupts = interrupts
         doorbells = KVMDoorbells(virtualMachine)
 
         let events = GuestEvents()
         resetPorts = ResetPorts { events.raise(.reset("the guest asked for it")) }
-        windows = Machine.windows(memory: memory, system: system)
+        windows = Machine.windows(
+            memory: memory, physicalAddressBits: shape.hasFirmware ? processors.physicalAddressBits : nil)
+        router = PCIInterruptRouter(interrupts)
         pci = PCIRoot(
             ports: ports, memory: memorySpace, windows: windows,
-            interruptLines: (16..<24).map { SharedInterruptLine(interrupts.line($0)) }, resetControl: resetPorts)
+            interruptLines: router.wires.map { SharedInterruptLine($0) }, resetControl: resetPorts,
+            isSetUp: !shape.hasFirmware)
         power = PowerManagement(sci: interrupts.line(PowerManagement.interrupt)) { events.raise(.powerOff) }
         clock = RealTimeClock(
             interrupt: interrupts.line(RealTimeClock.interrupt), loop: deviceLoop, offset: shape.clockOffset)
@@ -133,12 +138,16 @@ public final class Machine: @unchecked Sendable {
     }
 
     /// Where BARs go: above RAM, inside what the processor can address.
-    private static func windows(memory: GuestMemory, system: KVMSystem) -> PCIWindows {
+    ///
+    /// - Parameter physicalAddressBits: of the guest's processors, where firmware places BARs: some of it goes to the far end.
+    private static func windows(memory: GuestMemory, physicalAddressBits: Int?) -> PCIWindows {
         let top = memory.regions.last?.end ?? 0
         let size: UInt64 = 32 << 30
         let start = max((top + size - 1) & ~(size - 1), size)
+        var end = start + size
+        if let physicalAddressBits { end = max(end, 1 << UInt64(physicalAddressBits)) }
         return PCIWindows(
-            ports: 0xc000...0xfeff, memory32: 0xc000_0000...0xfebf_ffff, memory64: start...(start + size - 1))
+            ports: 0xc000...0xfeff, memory32: 0xc000_0000...0xfebf_ffff, memory64: start...(end - 1))
     }
 
     private func mapChipset() throws {
@@ -150,8 +159,11 @@ public final class Machine: @unchecked Sendable {
         try ports.map(clock, at: RealTimeClock.port, count: RealTimeClock.portCount)
         try ports.map(resetPorts, region: ResetPorts.keyboardRegion, at: ResetPorts.keyboardPort, count: 1)
         try ports.map(resetPorts, region: ResetPorts.systemControlRegion, at: ResetPorts.systemControlPort, count: 1)
-        try pci.plug(Q35.hostBridge(), at: Q35.hostBridgeAddress)
-        try pci.plug(Q35.isaBridge(), at: Q35.isaBridgeAddress)
+        try memorySpace.map(shadow, at: ShadowMemory.start, count: ShadowMemory.count)
+        let bridge = HostBridge(isSetUp: !shape.hasFirmware) { [shadow] access in shadow.apply(access) }
+        try pci.plug(bridge, at: Q35.hostBridgeAddress)
+        try pci.plug(ISABridge(router: router, isSetUp: !shape.hasFirmware), at: Q35.isaBridgeAddress)
+        shadow.apply(bridge.shadow)
     }
 
     func assertOwned() { precondition(loop.isCurrent, "the machine is controlled on its loop's thread") }

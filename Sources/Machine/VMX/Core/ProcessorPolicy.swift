@@ -21,6 +21,12 @@ struct ProcessorPolicy {
         if let shortfall = cpuid.shortfall { throw StartFailure(.unavailable, "\(shortfall)") }
     }
 
+    /// How many bits a guest's physical address has (CPUID Fn8000_0008, EAX bits 7:0); 36 where the processor does not say.
+    var physicalAddressBits: Int {
+        let leaf = cpuid.entries(of: 0).first { $0.leaf == 0x8000_0008 }
+        return leaf.map { min(max(Int($0.eax & 0xff), 36), 52) } ?? 36
+    }
+
     /// The CPUID leaves of a vCPU.
     func leaves(of index: Int) -> [CPUIDEntry] { cpuid.entries(of: index) }
 }

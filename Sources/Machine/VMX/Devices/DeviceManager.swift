@@ -43,6 +43,9 @@ final class DeviceManager: @unchecked Sendable {
 
     func device(_ name: String) -> MachineDevice? { devices.first { $0.name == name } }
 
+    /// OpenFirmware paths of what firmware shall start from, the first first.
+    var bootOrder: [String] { devices.compactMap(\.bootPath) }
+
     /// Adds a device to a machine that does not run yet.
     func add(_ device: MachineDevice) throws(PCIError) {
         if let function = device.function { device.address = try machine.pci.plug(function) }

@@ -40,7 +40,7 @@ struct DiskFactory {
             let access = layout.isReadOnly ? ", read-only" : ""
             return MachineDevice(
                 name: name, summary: "virtio disk of \(layout.byteCount >> 20) MiB\(access) on \(disk.path)",
-                function: function, counters: { Self.counters(device) },
+                function: function, bootNode: ("scsi", "disk@0,0"), counters: { Self.counters(device) },
                 // The layout holds the image's locks.
                 release: { [layout] in withExtendedLifetime(layout) {} })
         } catch { throw StartFailure(.configuration, "\(name): \(error)") }

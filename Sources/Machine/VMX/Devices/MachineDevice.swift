@@ -11,20 +11,30 @@ final class MachineDevice {
     let function: PCIFunction?
     /// Where it is plugged in.
     var address: PCIAddress?
+    /// What follows the PCI slot in its OpenFirmware path, and what stands before: `scsi` and `disk@0,0`. Nil for what nobody boots from.
+    let bootNode: (driver: String, rest: String)?
     /// Its counters now, without the device's name.
     let counters: () -> [(name: String, value: UInt64)]
     /// Lets go of what the function does not own: locks, sockets. After the function is closed.
     let release: () -> Void
 
     init(
-        name: String, summary: String, function: PCIFunction? = nil,
+        name: String, summary: String, function: PCIFunction? = nil, bootNode: (driver: String, rest: String)? = nil,
         counters: @escaping () -> [(name: String, value: UInt64)] = { [] }, release: @escaping () -> Void = {}
     ) {
         self.name = name
         self.summary = summary
         self.function = function
+        self.bootNode = bootNode
         self.counters = counters
         self.release = release
+    }
+
+    /// How SeaBIOS and OVMF name it in the boot order.
+    var bootPath: String? {
+        guard let address, let bootNode else { return nil }
+        let slot = String(address.device, radix: 16) + (address.function > 0 ? ",\(address.function)" : "")
+        return "/pci@i0cf8/\(bootNode.driver)@\(slot)/\(bootNode.rest)"
     }
 
     var status: MachineStatus.Device {

@@ -20,9 +20,9 @@ struct DirectBoot {
 
     /// Opens kernel and initial RAM disk and plans where everything goes.
     init(
-        _ boot: MachineConfiguration.DirectBoot, _ tables: PlacedACPITables, _ smbios: PlacedSMBIOSTables,
-        memory: GuestMemory
-    ) throws(GuestBootError) {
+        _ boot: MachineConfiguration.DirectBoot, _ acpi: ACPITables, _ smbios: SMBIOSTables, memory: GuestMemory
+    ) throws {
+        let tables = try acpi.placed(at: Self.tablesAddress)
         var parameters = BootParameters(ram: memory.regions)
         parameters.commandLine = boot.commandLine
         parameters.rsdpAddress = tables.rsdpAddress
@@ -31,7 +31,7 @@ struct DirectBoot {
         if let path = boot.initrd { initrd = try FileImage(path) } else { initrd = nil }
         plan = try BootPlan(kernel: try FileImage(boot.kernel), initrd: initrd, parameters)
         self.tables = tables
-        self.smbios = smbios
+        self.smbios = try smbios.placed(at: Self.smbiosAddress)
     }
 
     /// Fills guest memory and brings the first vCPU to the kernel's entry.

@@ -36,11 +36,6 @@ struct MachineBuilder {
     }
 
     func build() throws(StartFailure) -> (Machine, DeviceManager) {
-        guard let directBoot = configuration.directBoot else {
-            throw StartFailure(
-                .configuration,
-                "\(configuration.file): wafer.kernel is missing; booting through firmware is not supported yet")
-        }
         let machine: Machine
         let devices: DeviceManager
         do {
@@ -53,11 +48,18 @@ struct MachineBuilder {
         } catch let failure as StartFailure {
             throw failure
         } catch { throw StartFailure(.system, "\(error)") }
-        let tables = try acpiTables(machine)
-        let smbios = try smbiosTables(machine)
-        do throws(GuestBootError) {
-            let boot = try DirectBoot(directBoot, tables, smbios, memory: machine.memory)
-            machine.boot = { machine, vcpu in try boot.load(machine, vcpu) }
+        do {
+            let acpi = try ACPITables(acpiConfiguration(machine))
+            let smbios = try SMBIOSTables(smbiosConfiguration(machine))
+            if let directBoot = configuration.directBoot {
+                let boot = try DirectBoot(directBoot, acpi, smbios, memory: machine.memory)
+                machine.boot = { machine, vcpu in try boot.load(machine, vcpu) }
+            } else {
+                try FirmwareBoot(configuration, machine, log)
+                    .install(acpi: acpi, smbios: smbios, bootOrder: devices.bootOrder)
+            }
+        } catch let failure as StartFailure {
+            throw failure
         } catch { throw StartFailure(.configuration, "\(configuration.file): \(error)") }
         return (machine, devices)
     }
@@ -69,6 +71,7 @@ struct MachineBuilder {
         if case .named(let model) = configuration.processorModel { shape.processorModel = model }
         shape.hugePages = configuration.hugePages != .none
         shape.nestedVirtualization = configuration.nestedVirtualization
+        shape.hasFirmware = configuration.directBoot == nil
         return shape
     }
 
@@ -120,25 +123,22 @@ struct MachineBuilder {
         }
     }
 
-    private func smbiosTables(_ machine: Machine) throws(StartFailure) -> PlacedSMBIOSTables {
+    private func smbiosConfiguration(_ machine: Machine) -> SMBIOSConfiguration {
         var smbios = SMBIOSConfiguration(
             uuid: configuration.uuid.bytes, sockets: configuration.processorCount / configuration.coresPerSocket,
             memory: machine.memory.regions.map { .init(start: $0.start, count: UInt64($0.count)) })
         smbios.coresPerSocket = configuration.coresPerSocket
         smbios.system.version = Version.text
         smbios.system.serialNumber = "Wafer-\(configuration.uuid)"
-        do { return try SMBIOSTables(smbios).placed(at: DirectBoot.smbiosAddress) } catch {
-            throw StartFailure(.configuration, "\(configuration.file): \(error)")
-        }
+        return smbios
     }
 
-    private func acpiTables(_ machine: Machine) throws(StartFailure) -> PlacedACPITables {
+    private func acpiConfiguration(_ machine: Machine) -> ACPIConfiguration {
         var acpi = ACPIConfiguration(apicIdentifiers: machine.topology.apicIDs)
         acpi.pciWindow64 = machine.windows.memory64
         acpi.hotplugSlots = PCIRoot.slots.map { UInt8($0) }
         acpi.serialPorts = configuration.serialPorts.compactMap { SerialPort(rawValue: UInt8($0.number + 1)) }
-        do { return try ACPITables(acpi).placed(at: DirectBoot.tablesAddress) } catch {
-            throw StartFailure(.configuration, "\(configuration.file): \(error)")
-        }
+        acpi.hasFirmwareConfiguration = configuration.directBoot == nil
+        return acpi
     }
 }
