@@ -7,6 +7,7 @@ import struct
 import uuid
 from pathlib import Path
 
+from . import grub
 from .workshop import CACHE, MIB, SECTOR, BuildError, as_root, give_back, run
 
 FIRST_PARTITION = 1 * MIB
@@ -44,13 +45,20 @@ def check_ext4(image: Path, offset: int = 0) -> None:
     run(["e2fsck", "-fn", f"{image}?offset={offset}" if offset else image], log=log)
 
 
-def make_partitioned(path: Path, tree: Path, size: int, label: str) -> None:
-    """A GPT disk with one partition from 1 MiB to (almost) the end, holding `tree` as ext4. Sizes are whole MiB."""
-    if size % MIB or size <= FIRST_PARTITION + TAIL:
-        raise BuildError(f"a disk of {size} bytes is no whole number of MiB above 2")
+def make_bootable(path: Path, tree: Path, size: int, label: str) -> None:
+    """A GPT disk that BIOS and UEFI start GRUB from. Its first partition, from 1 MiB on, holds `tree` as ext4. Sizes are whole MiB."""
+    root_end = size - TAIL - grub.BIOS_BOOT_SIZE - grub.EFI_SYSTEM_SIZE
+    if size % MIB or root_end <= FIRST_PARTITION:
+        raise BuildError(f"a disk of {size} bytes is no whole number of MiB, or has no room")
     make_file(path, size)
-    make_ext4(path, tree, size - FIRST_PARTITION - TAIL, label, FIRST_PARTITION)
-    write_gpt(path, [(FIRST_PARTITION, size - TAIL, LINUX_ROOT_X86_64, label)])
+    make_ext4(path, tree, root_end - FIRST_PARTITION, label, FIRST_PARTITION)
+    esp = root_end + grub.BIOS_BOOT_SIZE
+    write_gpt(path, [
+        (FIRST_PARTITION, root_end, LINUX_ROOT_X86_64, label),
+        (root_end, esp, grub.BIOS_BOOT, "grub"),
+        (esp, size - TAIL, grub.EFI_SYSTEM, "esp"),
+    ])
+    grub.install(path, root_end, esp, label)
 
 
 def write_gpt(path: Path, partitions: list[tuple[int, int, uuid.UUID, str]]) -> None:

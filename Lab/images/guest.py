@@ -1,4 +1,7 @@
-"""The Debian 12 guest: its own kernel, systemd, sshd and the load generators, on a partitioned disk behind a VMDK descriptor."""
+"""The Debian 12 guest: its own kernels, GRUB, systemd, sshd and the load generators, on a partitioned disk behind a VMDK descriptor.
+
+Started directly it runs the cloud flavour of the kernel, from its firmware the one for all hardware.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from . import debian, disk, vmx
+from . import debian, disk, grub, vmx
 from .workshop import BUILD, CACHE, MIB, RECIPES, Product, need, remove_tree, run, say, sparse_size, timed
 
 OUTPUT = BUILD / "guest"
@@ -24,16 +27,16 @@ OVERLAY = RECIPES / "guest"
 # The cloud flavour of Debian's kernel: LZ4 inside (quick to unpack under emulation), ext4 built in, no drivers for real hardware, and
 # all of our devices' drivers.
 PACKAGES = """
-    linux-image-cloud-amd64 initramfs-tools lz4 systemd systemd-sysv udev acpid kmod
+    linux-image-cloud-amd64 linux-image-amd64 initramfs-tools lz4 systemd systemd-sysv udev acpid kmod
     openssh-server iproute2 iputils-ping ethtool netcat-openbsd socat procps pciutils e2fsprogs
-    fio iperf3 stress-ng
+    fio iperf3 stress-ng dmidecode acpica-tools
 """.split()
 
-NEEDS = ["mmdebstrap", "apt-get", "ssh-keygen", "mke2fs", "e2fsck", "tar"]
+NEEDS = ["mmdebstrap", "apt-get", "ssh-keygen", "mke2fs", "e2fsck", "tar", *grub.NEEDS]
 
 
 def product() -> Product:
-    inputs = [RECIPES / name for name in ("guest.py", "debian.py", "disk.py")]
+    inputs = [RECIPES / name for name in ("guest.py", "debian.py", "disk.py", "grub.py")]
     return Product(
         "guest",
         [DISK, EXTENT, KERNEL, INITRD],
@@ -57,9 +60,9 @@ def build() -> Product:
         debian.install(tree, PACKAGES, CACHE / "guest.log", _hooks())
     try:
         with timed("Debian guest: making its disk"):
-            for source, target in [("vmlinuz", KERNEL), ("initrd.img", INITRD), ("etc/ssh/ssh_host_ed25519_key.pub", HOST_KEY)]:
+            for source, target in [("boot/vmlinuz-cloud", KERNEL), ("boot/initrd-cloud", INITRD), ("etc/ssh/ssh_host_ed25519_key.pub", HOST_KEY)]:
                 shutil.copyfile(tree / source, target)
-            disk.make_partitioned(EXTENT, tree, DISK_SIZE, "guest")
+            disk.make_bootable(EXTENT, tree, DISK_SIZE, "guest")
             disk.check_ext4(EXTENT, disk.FIRST_PARTITION)
             DISK.write_text(disk.vmdk_descriptor(EXTENT.name, DISK_SIZE, int(recipe.fingerprint[:8], 16)))
     finally:
