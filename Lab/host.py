@@ -246,9 +246,12 @@ class Host(Guest):
         command = arguments(hardware, accelerator, start, self.directory, self._sockets)
         (self.directory / "command").write_text("\n".join(command) + "\n")
         self.started = time.monotonic()
+        environment = dict(os.environ)
+        if self._is_emulated:
+            environment["LD_PRELOAD"] = str(probes.program(probes.LOCK_INTERRUPTS))
         with (self.directory / "qemu.log").open("wb") as log:
             self.qemu = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_end_with_parent)
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=_end_with_parent)
 
     def _kernel(self, linux: kernel.Kernel) -> Kernel:
         """What the host is handed: a kernel that need not be decompressed, modules, and the binary as it was built last."""

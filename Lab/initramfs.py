@@ -94,10 +94,17 @@ def _copy_modules(kernel: Kernel, modules: list[str], tree: Path) -> None:
             file.unlink()
 
 
+# Firmware for guests: Debian's, and where the system image has it.
+FIRMWARE = [
+    "/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/vgabios-stdvga.bin", "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"]
+
+
 def wafer(binary: Path) -> bytes:
-    """The archive with the `wafer` binary under the names it is called by. Not compressed: emulation is slow."""
+    """The archive with the `wafer` binary under the names it is called by, and guests' firmware. Not compressed: emulation is slow."""
     archive = Archive()
     archive.file("bin/wafer", binary.read_bytes(), 0o755)
+    for source in map(Path, FIRMWARE):
+        archive.file(f"usr/share/wafer/firmware/{source.name}", source.read_bytes())
     archive.link("init", "bin/wafer")
     archive.link("sbin/modprobe", "/bin/wafer")
     return archive.finish()

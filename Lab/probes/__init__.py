@@ -1,4 +1,4 @@
-"""What keeps an emulated server from what its emulator gets wrong: small programs that run on it."""
+"""What keeps an emulated server from what its emulator gets wrong: small programs that run on it, and one in the emulator."""
 
 import subprocess
 from pathlib import Path
@@ -10,6 +10,10 @@ from ..toolchain import tool
 HERE = Path(__file__).resolve().parent
 HOLD_KVM = "hold_kvm"
 PROBE_TIMERS = "probe_timers"
+LOCK_INTERRUPTS = "lock_interrupts"
+
+BARE = ["-static", "-nostdlib", "-fno-stack-protector"]
+SHARED = ["-shared", "-fPIC"]
 
 
 def program(name: str) -> Path:
@@ -21,7 +25,7 @@ def program(name: str) -> Path:
             binary.parent.mkdir(parents=True, exist_ok=True)
             new = binary.with_suffix(".new")
             subprocess.run(
-                [tool("clang"), "-O2", "-Wall", "-Wextra", "-static", "-nostdlib", "-fno-stack-protector", "-o", new, sources[0]],
+                [tool("clang"), "-O2", "-Wall", "-Wextra", *(SHARED if name == LOCK_INTERRUPTS else BARE), "-o", new, sources[0]],
                 check=True)
             new.rename(binary)
     return binary
