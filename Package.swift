@@ -54,7 +54,7 @@ let package = Package(
         // Machine: one virtual machine and what it is made of.
         target("Machine", "GuestMemory", ["Linux"]),
         target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux"]),
-        target("Machine", "Chipset", ["Bytes", "DeviceModel", "Linux"]),
+        target("Machine", "Chipset", ["Bytes", "DeviceModel", "GuestMemory", "Linux"]),
         target("Machine", "KVM", ["CLinux", "Linux", "Bytes"]),
         target("Machine", "BlockEngine", ["DeviceModel", "Linux"]),
         target("Machine", "NetEngine", ["Linux"]),
@@ -224,7 +224,7 @@ package.targets += [
     tests("GuestMemory"),
     tests("DeviceModel"),
     tests("NetEngine", ["Linux", "TestNetwork"]),
-    tests("Chipset", ["DeviceModel", "Linux"]),
+    tests("Chipset", ["DeviceModel", "GuestMemory", "Linux"]),
     tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "TestFiles", "VMXControl"]),
     tests("VMXControl", ["Messages"]),
     tests("KVM", ["CLinux", "Linux", "Bytes"]),
@@ -258,7 +258,7 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "Addresses", "BlockTestSupport", "BootMedium", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
+            "Addresses", "BlockTestSupport", "BootMedium", "Chipset", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
             "GuestMemory", "HostModel", "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine",
             "SimulatedDisk", "StateArea", "TLS", "TLSTestServer", "Terminal", "TimeSync", "Virtio", "VirtioTestSupport",
             "VMDK", "VMXConfig",

@@ -25,7 +25,7 @@ func busPaths() throws -> [HotPath] {
         power, region: PowerManagement.registerRegion, at: PowerManagement.port, count: PowerManagement.portCount)
     try ports.map(pci, region: PCIRoot.portRegion, at: PCIRoot.port, count: 8)
     try memory.map(pci, region: PCIRoot.ecamRegion, at: Q35.ecamBase, count: Q35.ecamSize)
-    try pci.plug(Q35.hostBridge(), at: Q35.hostBridgeAddress)
+    try pci.plug(HostBridge(isSetUp: true) { _ in }, at: Q35.hostBridgeAddress)
 
     let ram = try GuestMemory(count: 1 << 20)
     let sockets = try Descriptor.packetPair()

@@ -20,6 +20,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("FATReader", fuzzFATReader),
         FuzzTarget("DHCP", fuzzDHCP),
         FuzzTarget("DNS", fuzzDNS),
+        FuzzTarget("FirmwareDevices", fuzzFirmwareDevices),
         FuzzTarget("GuestBoot", fuzzGuestBoot),
         FuzzTarget("SettingsText", fuzzSettingsText),
         FuzzTarget("StateArea", fuzzStateArea),

@@ -19,6 +19,22 @@ struct SMBIOSTablesTests {
         return configuration
     }
 
+    @Test("firmware gets an anchor that counts the structures and knows the longest")
+    func anchor() throws {
+        let files = try SMBIOSTables(Self.configuration()).loaderFiles
+        let anchor = files.anchor
+        #expect(anchor.count == 31)
+        #expect(Array(anchor[..<4]) == Array("_SM_".utf8) && Array(anchor[16..<21]) == Array("_DMI_".utf8))
+        #expect(Int(anchor[22]) | Int(anchor[23]) << 8 == files.tables.count)
+        let structures = try Self.structures(files.tables).values.flatMap { $0 }
+        #expect(Int(anchor[28]) | Int(anchor[29]) << 8 == structures.count)
+        let lengths = structures.map { structure in
+            let texts = structure.texts.reduce(0) { $0 + $1.utf8.count + 1 }
+            return structure.fields.count + (texts == 0 ? 2 : texts + 1)
+        }
+        #expect(Int(anchor[8]) | Int(anchor[9]) << 8 == lengths.max())
+    }
+
     /// The structures by type, taken apart as a reader would.
     static func structures(_ bytes: [UInt8]) throws -> [UInt8: [(fields: [UInt8], texts: [String])]] {
         var result: [UInt8: [(fields: [UInt8], texts: [String])]] = [:]

@@ -96,7 +96,9 @@ public final class PCIInterruptRouter: Sendable {
         }
         let changed = raised ^ state.raised
         guard changed != 0 else { return }
-        for number in 0..<16 where changed >> UInt16(number) & 1 == 1 { old[number].set(raised >> UInt16(number) & 1 == 1) }
+        for number in 0..<16 where changed >> UInt16(number) & 1 == 1 {
+            old[number].set(raised >> UInt16(number) & 1 == 1)
+        }
         state.raised = raised
     }
 

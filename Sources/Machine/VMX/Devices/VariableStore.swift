@@ -31,7 +31,8 @@ final class VariableStore: FlashHousing, @unchecked Sendable {
         let bytes = try readFile(self.path, limit: Self.sizeMax)
         guard bytes.count == template.count else {
             throw StartFailure(
-                .configuration, "\(self.path) has \(bytes.count) bytes; the firmware's variables take \(template.count)")
+                .configuration, "\(self.path) has \(bytes.count) bytes; the firmware's variables take \(template.count)"
+            )
         }
         mapping = try Mapping(copying: bytes, self.path)
         file = try Descriptor(opening: self.path, [.readWrite])
