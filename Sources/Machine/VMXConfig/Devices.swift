@@ -45,13 +45,21 @@ extension MachineConfiguration {
         case ide
 
         /// Whether Wafer has this controller today.
-        public var isSupported: Bool { self == .virtio }
+        public var isSupported: Bool { [.virtio, .ahci, .nvme, .ide].contains(self) }
+    }
+
+    /// What is in a drive.
+    public enum Medium: Equatable, Sendable {
+        case disk
+        /// A CD or DVD drive. It may be empty, and what is in it may change.
+        case optical
     }
 
     public struct Disk: Equatable, Sendable {
         public var address: DiskAddress
         public var controller: DiskController
-        /// The disk image: a VMDK descriptor, a raw file or a block device.
+        public var medium = Medium.disk
+        /// The disk image: a VMDK descriptor, a raw file or a block device. Empty for an optical drive with nothing in it.
         public var path: String
         public var mode: DiskMode
         /// `writeThrough`: a write is done when it is on stable storage.
@@ -83,7 +91,7 @@ extension MachineConfiguration {
         case vmxnet3, vmxnet2, vmxnet, e1000, e1000e, vlance
 
         /// Whether Wafer has this adapter today.
-        public var isSupported: Bool { self == .virtio }
+        public var isSupported: Bool { [.virtio, .vmxnet3, .e1000, .e1000e].contains(self) }
     }
 
     public struct NetworkCard: Equatable, Sendable {

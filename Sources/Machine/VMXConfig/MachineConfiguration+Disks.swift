@@ -40,10 +40,11 @@ extension MachineConfiguration {
         let type = reader.text("\(name).deviceType")?.lowercased() ?? "disk"
         switch type {
         case "disk", "harddisk", "scsi-harddisk", "ata-harddisk": break
-        case "cdrom-image", "cdrom-raw", "atapi-cdrom":
-            reader.warn("\(name).deviceType", "CD drives are not supported yet; the drive is left out")
-            reader.knowAll(of: name)
-            return nil
+        case "cdrom-image": return readOptical(address, path: reader.path("\(name).fileName"), &reader)
+        case "cdrom-raw", "atapi-cdrom":
+            reader.warn("\(name).deviceType", "the host's own CD drives are not supported; the drive is empty")
+            reader.know("\(name).fileName")
+            return readOptical(address, path: nil, &reader)
         default:
             reader.fail("\(name).deviceType", "the device type \(quoted(type)) is not supported yet")
             reader.knowAll(of: name)
@@ -65,21 +66,41 @@ extension MachineConfiguration {
             line: reader.document.line(of: "\(name).fileName"))
     }
 
+    /// Reads an optical drive, which may be empty.
+    private static func readOptical(
+        _ address: DiskAddress, path: String?, _ reader: inout ConfigurationReader
+    ) -> Disk? {
+        let name = address.description
+        guard address.kind == .sata || address.kind == .ide else {
+            reader.warn("\(name).deviceType", "CD drives are supported on sata and ide only; the drive is left out")
+            reader.knowAll(of: name)
+            return nil
+        }
+        let isConnected = reader.boolean("\(name).startConnected") ?? true
+        return Disk(
+            address: address, controller: .ahci, medium: .optical, path: isConnected ? path ?? "" : "",
+            mode: .independentPersistent, writeThrough: false, isReadOnly: true, direct: false, discard: false,
+            queueCount: nil, line: reader.document.line(of: "\(name).fileName"))
+    }
+
     /// Reads a controller and gives its disks to the machine.
     private static func readController(
         _ name: String, kind: ControllerKind, disks found: [Disk], into disks: inout [Disk],
         _ reader: inout ConfigurationReader
     ) {
+        // VMware's files name no IDE controller: every machine has them.
+        let present = reader.boolean("\(name).present") ?? (kind == .ide)
         guard kind == .scsi else {
-            // These come with later controllers. Their own keys say nothing that a disk's keys do not.
             reader.knowAll(of: name)
-            for disk in found {
-                let advice = "use a scsi controller with virtualDev \"wafer-virtio\""
-                reader.fail("\(disk.address).present", "\(kind.rawValue) disks are not supported yet; \(advice)")
+            for var disk in found {
+                if !present {
+                    reader.fail("\(disk.address).present", "its controller is missing: \(name).present is not TRUE")
+                }
+                disk.controller = kind == .nvme ? .nvme : .ahci
+                disks.append(disk)
             }
             return
         }
-        let present = reader.boolean("\(name).present") ?? false
         let isNamed = reader.text("\(name).virtualDev") != nil
         let controller = reader.choice("\(name).virtualDev", DiskController.self)
         let sharing = reader.text("\(name).sharedBus")?.lowercased() ?? "none"

@@ -36,6 +36,11 @@ extension MachineConfiguration {
         diskErrorPolicy = reader.choice("wafer.diskError", DiskErrorPolicy.self) ?? .pauseWhenFull
         disks = Self.readDisks(&reader)
         networkCards = Self.readNetworkCards(&reader, uuid: uuid, newIdentity: &newIdentity)
+        hasScreen = reader.boolean("svga.present") ?? (directBoot == nil)
+        videoMemory = Self.readVideoMemory(&reader)
+        remoteDisplay = Self.readRemoteDisplay(&reader)
+        displaySocket = reader.path("wafer.vnc.socket")
+        hasUSB = Self.readUSB(&reader) ?? hasScreen
         serialPorts = Self.readSerialPorts(&reader)
         console = Self.readConsole(&reader)
         hasRandomDevice = reader.boolean("wafer.rng") ?? true

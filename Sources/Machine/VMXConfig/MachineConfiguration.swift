@@ -43,6 +43,17 @@ public struct MachineConfiguration: Equatable, Sendable {
     public var disks: [Disk]
     /// Present network cards, by number.
     public var networkCards: [NetworkCard]
+    /// `svga.present`: whether there is a screen; by default where firmware starts the machine.
+    public var hasScreen: Bool
+    /// `svga.vramSize`: bytes of video memory, 16 MiB to 64 MiB, a power of two.
+    public var videoMemory: Int
+    /// `RemoteDisplay.vnc.…`; nil if nobody may look at the screen over the network.
+    public var remoteDisplay: RemoteDisplay?
+    /// `wafer.vnc.socket`: a Unix socket on which the screen is served; nil for none.
+    public var displaySocket: String?
+    /// `usb_xhci.present`, or `usb.present` or `ehci.present`, which get the same: a USB controller with a tablet; by default where there
+    /// is a screen.
+    public var hasUSB: Bool
     /// Present serial ports, by number.
     public var serialPorts: [SerialPort]
     /// `wafer.console.…`: the virtio console's back end; nil if it has none.
@@ -88,6 +99,16 @@ public struct MachineConfiguration: Equatable, Sendable {
         case twoMegabytes
         /// 1 GiB pages from the host's pool.
         case oneGigabyte
+    }
+
+    /// The screen over the network (VNC).
+    public struct RemoteDisplay: Equatable, Sendable {
+        /// `RemoteDisplay.vnc.ip`: the host's address to listen at; all of them without it.
+        public var address: String?
+        /// `RemoteDisplay.vnc.port`, 1 to 65535; VMware's default is 5900.
+        public var port: Int
+        /// `RemoteDisplay.vnc.password`, of which 8 bytes count. Nil: none is asked for.
+        public var password: String?
     }
 
     /// A kernel started without firmware.
