@@ -133,6 +133,7 @@ struct GuestVGA {
         setDISPI(2, height)
         setDISPI(5, 0)
         setDISPI(4, flags)
+        out(0x3c2, 0xc3)
         showScreen()
     }
 

@@ -94,11 +94,11 @@ enum LinePainter {
         }
     }
 
-    /// A pixel of 5 bits red, 5 or 6 green and 5 blue as one of 8 bits each.
+    /// A pixel of 5 bits red, 5 or 6 green and 5 blue as one of 8 bits each; the highest bits fill the lowest.
     private static func wide(_ pixel: UInt32, greenBits: UInt32) -> UInt32 {
-        let red = pixel >> (5 + greenBits) & 0x1f
-        let green = (pixel >> 5 & (1 << greenBits - 1)) << (6 - greenBits)
-        let blue = pixel & 0x1f
-        return (red << 3 | red >> 2) << 16 | (green << 2 | green >> 4) << 8 | blue << 3 | blue >> 2
+        func widened(_ value: UInt32, _ bits: UInt32) -> UInt32 { value << (8 - bits) | value >> (2 * bits - 8) }
+        let red = widened(pixel >> (5 + greenBits) & 0x1f, 5)
+        let green = widened(pixel >> 5 & (1 << greenBits - 1), greenBits)
+        return red << 16 | green << 8 | widened(pixel & 0x1f, 5)
     }
 }

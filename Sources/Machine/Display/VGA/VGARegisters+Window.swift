@@ -170,4 +170,10 @@ public struct DirectWindow: Sendable, Equatable {
     public var offset: Int
     /// Bytes.
     public var count: Int
+
+    public init(guestAddress: UInt64, offset: Int, count: Int) {
+        self.guestAddress = guestAddress
+        self.offset = offset
+        self.count = count
+    }
 }
