@@ -1,0 +1,356 @@
+import Testing
+
+@testable import Display
+
+@Suite("Remote framebuffer protocol")
+struct RFBSessionTests {
+    /// A session and its client, after the handshake.
+    final class Pair {
+        var session: RFBSession
+        var client = RFBTestClient()
+        var events: [RFBEvent] = []
+        var surface: Surface
+
+        init(_ surface: Surface, name: String = "screen") throws {
+            self.surface = surface
+            session = RFBSession(name: name, security: .none, width: surface.width, height: surface.height)
+            #expect(try exchange(Array("RFB 003.008\n".utf8)) == RFBSession.version + [1, 1])
+            #expect(try exchange([1]) == [0, 0, 0, 0])
+            client.feed(try exchange([1]))
+            try client.serverInit()
+        }
+
+        /// Says something and takes what the session answers by itself.
+        func exchange(_ bytes: [UInt8]) throws -> [UInt8] {
+            try session.receive(bytes) { events.append($0) }
+            defer { session.output.removeAll() }
+            return session.output
+        }
+
+        /// Says something, and lets the client read all updates that come.
+        func say(_ bytes: [UInt8]) throws {
+            client.feed(try exchange(bytes))
+            try pump()
+        }
+
+        func pump() throws {
+            repeat {
+                session.makeUpdate(from: surface)
+                client.feed(session.output)
+                session.output.removeAll()
+            } while !session.updates.isBetweenUpdates
+            try client.messages()
+        }
+
+        func requestAll(incremental: Bool = true) throws {
+            try say(RFBTestClient.request(client.width, client.height, incremental: incremental))
+        }
+    }
+
+    /// A picture with plain tiles, tiles of two and of many colours, and edges that are no whole tile.
+    static func picture(_ width: Int = 75, _ height: Int = 50) -> Surface {
+        var surface = Surface(width: width, height: height)
+        for y in 0..<height {
+            for x in 0..<width {
+                let value: UInt32
+                switch (x / 16 + y / 16) % 4 {
+                case 0: value = 0x204060
+                case 1: value = (x ^ y) & 4 == 0 ? 0xffffff : 0x000000
+                case 2: value = UInt32(x / 3 * 40 & 0xff) << 16 | UInt32(y / 5 * 50 & 0xff)
+                default: value = UInt32(truncatingIfNeeded: (x &* 7919 &+ y &* 104_729) &* 31) & 0xffffff
+                }
+                surface.pixels[y * width + x] = value
+            }
+        }
+        return surface
+    }
+
+    static let formats: [PixelFormat] = [
+        .native,
+        PixelFormat(
+            bitsPerPixel: 32, depth: 24, isBigEndian: true, isMapped: false, redMax: 255, greenMax: 255, blueMax: 255,
+            redShift: 0, greenShift: 8, blueShift: 16),
+        PixelFormat(
+            bitsPerPixel: 16, depth: 16, isBigEndian: false, isMapped: false, redMax: 31, greenMax: 63, blueMax: 31,
+            redShift: 11, greenShift: 5, blueShift: 0),
+        PixelFormat(
+            bitsPerPixel: 16, depth: 15, isBigEndian: true, isMapped: false, redMax: 31, greenMax: 31, blueMax: 31,
+            redShift: 10, greenShift: 5, blueShift: 0),
+        PixelFormat(
+            bitsPerPixel: 8, depth: 8, isBigEndian: false, isMapped: false, redMax: 7, greenMax: 7, blueMax: 3,
+            redShift: 0, greenShift: 3, blueShift: 6),
+        .mapped,
+    ]
+
+    @Test(
+        "every encoding in every pixel format gives the client the same picture", arguments: formats, [0, 5] as [Int32])
+    func encodings(format: PixelFormat, encoding: Int32) throws {
+        let pair = try Pair(Self.picture())
+        pair.client.format = format
+        try pair.say(RFBTestClient.setFormat(format) + RFBTestClient.setEncodings([encoding]))
+        try pair.requestAll(incremental: false)
+        let translator = PixelTranslator(format)
+        #expect(pair.client.pixels == pair.surface.pixels.map { translator.translate($0) })
+        #expect(Set(pair.client.encodings) == [encoding])
+        #expect(pair.client.colourMapEntries == (format.isMapped ? 256 : 0))
+    }
+
+    @Test("Hextile takes less room than raw pixels where there is something to save")
+    func hextileSize() throws {
+        func size(_ encoding: Int32) throws -> Int {
+            let pair = try Pair(Surface(width: 160, height: 160))
+            _ = try pair.exchange(RFBTestClient.setEncodings([encoding]) + RFBTestClient.request(160, 160))
+            pair.session.makeUpdate(from: pair.surface)
+            return pair.session.output.count
+        }
+        #expect(try size(5) < 200)
+        #expect(try size(0) > 160 * 160 * 4)
+    }
+
+    @Test("an update waits for a change, and brings only what changed")
+    func incremental() throws {
+        let pair = try Pair(Self.picture())
+        try pair.requestAll()
+        #expect(pair.client.pixels == pair.surface.pixels)
+        let before = pair.client.encodings.count
+        try pair.requestAll()
+        #expect(pair.client.encodings.count == before)
+        #expect(pair.session.updates.isWaiting)
+        pair.surface.pixels[20 * 75 + 40] = 0x123456
+        let change = ScreenChange(rectangles: [PixelRect(x: 40, y: 20, width: 1, height: 1)])
+        pair.session.screenChanged(change, width: 75, height: 50)
+        try pair.pump()
+        #expect(pair.client.encodings.count == before + 1)
+        #expect(pair.client.pixels == pair.surface.pixels)
+    }
+
+    @Test("changes that nobody asks for are remembered as places, not as bytes")
+    func slowClient() throws {
+        let pair = try Pair(Surface(width: 640, height: 480))
+        try pair.requestAll()
+        let all = ScreenChange(rectangles: [PixelRect(x: 0, y: 0, width: 640, height: 480)])
+        for colour in 1...100 {
+            pair.surface.pixels = Array(repeating: UInt32(colour), count: 640 * 480)
+            pair.session.screenChanged(all, width: 640, height: 480)
+            pair.session.makeUpdate(from: pair.surface)
+        }
+        #expect(pair.session.output.isEmpty)
+        try pair.requestAll()
+        #expect(pair.client.pixels.allSatisfy { $0 == 100 })
+    }
+
+    @Test("a large update is encoded piece by piece as the client takes it")
+    func boundedOutput() throws {
+        let pair = try Pair(Self.picture(2560, 1600))
+        _ = try pair.exchange(RFBTestClient.request(2560, 1600))
+        var largest = 0
+        repeat {
+            pair.session.makeUpdate(from: pair.surface)
+            largest = max(largest, pair.session.output.count)
+            pair.client.feed(pair.session.output)
+            pair.session.output.removeAll()
+        } while !pair.session.updates.isBetweenUpdates
+        #expect(largest < 512 << 10)
+        #expect(pair.client.remaining > 2560 * 1600 * 4)
+    }
+
+    @Test("a new size is told to clients that understand it", arguments: [-223, -308] as [Int32])
+    func resize(encoding: Int32) throws {
+        let pair = try Pair(Self.picture())
+        try pair.say(RFBTestClient.setEncodings([5, encoding]))
+        try pair.requestAll()
+        if encoding == -308 { try pair.requestAll() }
+        pair.surface = Self.picture(100, 30)
+        let change = ScreenChange(isResized: true, rectangles: [PixelRect(x: 0, y: 0, width: 100, height: 30)])
+        pair.session.screenChanged(change, width: 100, height: 30)
+        try pair.requestAll()
+        #expect(pair.client.width == 100 && pair.client.height == 30)
+        try pair.requestAll()
+        #expect(pair.client.pixels == pair.surface.pixels)
+    }
+
+    @Test("clients that do not understand sizes keep theirs, the picture cut or with black around it")
+    func oldClient() throws {
+        let pair = try Pair(Self.picture())
+        try pair.requestAll()
+        pair.surface = Self.picture(100, 30)
+        let change = ScreenChange(isResized: true, rectangles: [PixelRect(x: 0, y: 0, width: 100, height: 30)])
+        pair.session.screenChanged(change, width: 100, height: 30)
+        try pair.requestAll()
+        #expect(pair.client.width == 75 && pair.client.height == 50)
+        #expect(pair.client.pixels[74] == pair.surface.pixels[74])
+        #expect(pair.client.pixels[29 * 75] == pair.surface.pixels[29 * 100])
+        #expect(pair.client.pixels[30 * 75] == 0)
+    }
+
+    @Test("a screen that shrinks while an update is sent does no harm")
+    func resizeInBetween() throws {
+        let pair = try Pair(Self.picture(2000, 1000))
+        _ = try pair.exchange(RFBTestClient.request(2000, 1000))
+        pair.session.makeUpdate(from: pair.surface)
+        pair.client.feed(pair.session.output)
+        pair.session.output.removeAll()
+        #expect(!pair.session.updates.isBetweenUpdates)
+        pair.surface = Surface(width: 100, height: 20)
+        pair.session.screenChanged(ScreenChange(isResized: true), width: 100, height: 20)
+        try pair.pump()
+        #expect(pair.client.pixels.last == 0)
+    }
+
+    @Test("a client's wish for another size is refused")
+    func refusesResize() throws {
+        let pair = try Pair(Self.picture())
+        try pair.say(RFBTestClient.setEncodings([-308]))
+        try pair.requestAll()
+        #expect(pair.client.sizeAnswers == [[0, 0]])
+        let wish: [UInt8] = [251, 0, 0, 200, 0, 100, 1, 0] + [UInt8](repeating: 0, count: 16)
+        try pair.say(wish)
+        #expect(pair.client.sizeAnswers == [[0, 0], [1, 1]])
+        #expect(pair.client.width == 75)
+    }
+
+    @Test("keys and pointers arrive, also byte by byte and with a clipboard text between them")
+    func input() throws {
+        let pair = try Pair(Self.picture())
+        let cut: [UInt8] = [6, 0, 0, 0, 0, 0, 0, 5] + Array("hello".utf8)
+        let bytes =
+            RFBTestClient.key(0x41, isDown: true) + cut + RFBTestClient.pointer(500, 3, 5)
+            + RFBTestClient.qemuKey(0xff52, 0xc8, isDown: false) + RFBTestClient.qemuKey(0x20ac, 0, isDown: true)
+        pair.events = []
+        for byte in bytes { try pair.say([byte]) }
+        #expect(
+            pair.events == [
+                .key(KeyEvent(scancode: Scancode(0x1e), keysym: 0x41, isDown: true)),
+                .pointer(PointerEvent(x: 74, y: 3, width: 75, height: 50, buttons: [.left, .right])),
+                .key(KeyEvent(scancode: Scancode(0xc8), keysym: 0xff52, isDown: false)),
+                .key(KeyEvent(scancode: nil, keysym: 0x20ac, isDown: true)),
+            ])
+    }
+
+    @Test("QEMU's extended keys are announced to who knows them")
+    func announcement() throws {
+        let pair = try Pair(Self.picture())
+        try pair.say(RFBTestClient.setEncodings([0, -258]))
+        try pair.requestAll()
+        #expect(pair.client.encodings.first == -258)
+        #expect(pair.client.pixels == pair.surface.pixels)
+    }
+
+    // MARK: Handshakes
+
+    private func handshake(_ security: RFBSession.Security, _ parts: [[UInt8]]) throws -> [[UInt8]] {
+        var session = RFBSession(name: "n", security: security, width: 8, height: 8)
+        var answers = [session.output]
+        session.output = []
+        for part in parts {
+            do throws(RFBError) {
+                try session.receive(part) { _ in }
+            } catch {
+                return answers + [session.output, Array("\(error)".utf8)]
+            }
+            answers.append(session.output)
+            session.output = []
+        }
+        return answers
+    }
+
+    @Test(
+        "version 3.3 is told its security type, 3.7 gets no result for none, and unknown ones are served as the nearest"
+    )
+    func versions() throws {
+        let start = PixelFormat.native.bytes
+        let initialisation: [UInt8] = [0, 8, 0, 8] + start + [0, 0, 0, 1, 0x6e]
+        for version in ["RFB 003.003\n", "RFB 003.005\n", "RFB 003.000\n"] {
+            let answers = try handshake(.none, [Array(version.utf8), [1]])
+            #expect(answers[1...] == [[0, 0, 0, 1], initialisation])
+        }
+        let seven = try handshake(.none, [Array("RFB 003.007\n".utf8), [1], [0]])
+        #expect(seven[1...] == [[1, 1], [], initialisation])
+        for version in ["RFB 003.008\n", "RFB 003.889\n", "RFB 004.001\n"] {
+            let answers = try handshake(.none, [Array(version.utf8), [1], [0]])
+            #expect(answers[1...] == [[1, 1], [0, 0, 0, 0], initialisation])
+        }
+    }
+
+    @Test("what is no version, or a security type not offered, ends the connection")
+    func refusals() throws {
+        for version in ["RFB 002.008\n", "GET / HTTP/1", "RFB 003,008\n", "RFB 0x3.008\n", "RFB 003.008 "] {
+            let answers = try handshake(.none, [Array(version.utf8)])
+            #expect(answers.last == Array(RFBError.version.description.utf8))
+        }
+        let answers = try handshake(.none, [Array("RFB 003.008\n".utf8), [2]])
+        #expect(answers[2].starts(with: [0, 0, 0, 1]))
+    }
+
+    @Test("a password is checked by challenge and response, as other implementations compute it")
+    func password() throws {
+        let challenge = [UInt8](0..<16)
+        let response = try #require(VNCPassword.response(to: challenge, password: "secret"))
+        // openssl enc -des-ecb -nopad -K cea6c64ea62e0000: the key's bytes with their bits reversed.
+        #expect(response == Self.knownResponse)
+        let security = RFBSession.Security.password(challenge: challenge, expected: response)
+        let version = Array("RFB 003.008\n".utf8)
+        let good = try handshake(security, [version, [2], response])
+        #expect(good[1...] == [[1, 2], challenge, [0, 0, 0, 0]])
+        var wrong = response
+        wrong[15] ^= 1
+        let bad = try handshake(security, [version, [2], wrong])
+        #expect(bad[3] == [0, 0, 0, 1, 0, 0, 0, 14] + Array("wrong password".utf8))
+        let old = try handshake(security, [Array("RFB 003.003\n".utf8), wrong])
+        #expect(old[1] == [0, 0, 0, 2] + challenge)
+        #expect(old[2] == [0, 0, 0, 1])
+    }
+
+    private static let knownResponse: [UInt8] = [
+        0xee, 0x22, 0x53, 0x9f, 0x33, 0xa5, 0x98, 0x3e, 0xc1, 0x2f, 0x9c, 0x2e, 0xdb, 0xc9, 0x95, 0xdd,
+    ]
+
+    // MARK: Hostile clients
+
+    @Test("messages that nobody announced, lists without end and impossible pixels end the connection")
+    func hostile() throws {
+        let cases: [[UInt8]] = [
+            [7], [200], [255, 1], [2, 0, 0xff, 0xff], [0, 0, 0, 0] + [UInt8](repeating: 0, count: 16),
+            [0, 0, 0, 0, 24, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0],
+            [0, 0, 0, 0, 32, 24, 0, 1, 0, 0, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0],
+            [0, 0, 0, 0, 16, 16, 0, 1, 0, 31, 0, 63, 0, 31, 16, 5, 0, 0, 0, 0],
+        ]
+        for bytes in cases {
+            let pair = try Pair(Self.picture())
+            #expect(throws: RFBError.self, "\(bytes)") { try pair.say(bytes) }
+        }
+    }
+
+    @Test("requests outside the picture, and colours of more bits than a pixel has, are taken as they can be")
+    func oddities() throws {
+        let pair = try Pair(Self.picture())
+        try pair.say(RFBTestClient.request(60_000, 60_000, x: 60_000, y: 60_000, incremental: false))
+        #expect(pair.client.encodings.isEmpty)
+        try pair.say(RFBTestClient.request(60_000, 60_000, x: 70, y: 45, incremental: false))
+        #expect(!pair.client.encodings.isEmpty)
+        let odd = PixelFormat(
+            bitsPerPixel: 8, depth: 200, isBigEndian: true, isMapped: false, redMax: 0xffff, greenMax: 1, blueMax: 3,
+            redShift: 7, greenShift: 0, blueShift: 1)
+        pair.client.format = odd
+        try pair.say(RFBTestClient.setFormat(odd))
+        try pair.requestAll(incremental: false)
+    }
+
+    @Test("tiles come back as rectangles that cover each exactly once")
+    func tiles() {
+        var tiles = TileSet(width: 100, height: 90)
+        for (x, y) in [(0, 0), (16, 0), (99, 89), (50, 50), (0, 16), (16, 16), (64, 64), (80, 80)] {
+            tiles.insert(PixelRect(x: x, y: y, width: 1, height: 1))
+        }
+        let rectangles = tiles.take(in: PixelRect(x: 0, y: 0, width: 100, height: 90), pixelsMax: 1 << 16)
+        var covered = Set<Int>()
+        for rectangle in rectangles {
+            for y in rectangle.y..<rectangle.y + rectangle.height {
+                for x in rectangle.x..<rectangle.x + rectangle.width { #expect(covered.insert(y * 100 + x).inserted) }
+            }
+        }
+        #expect(rectangles.first == PixelRect(x: 0, y: 0, width: 32, height: 32))
+        #expect(covered.count == 4 * 256 + 4 * 10 + 256 + 256 + 16 * 10)
+        #expect(tiles.isEmpty)
+    }
+}
