@@ -95,6 +95,21 @@ struct RFBSessionTests {
         #expect(pair.client.colourMapEntries == (format.isMapped ? 256 : 0))
     }
 
+    @Test("colours keep their meaning in other formats")
+    func colours() {
+        func pixel(_ colour: UInt32, _ format: PixelFormat) -> [UInt8] {
+            let translator = PixelTranslator(format)
+            var bytes: [UInt8] = []
+            translator.append(translator.translate(colour), to: &bytes)
+            return bytes
+        }
+        #expect(pixel(0x123456, Self.formats[0]) == [0x56, 0x34, 0x12, 0])
+        #expect(pixel(0x123456, Self.formats[1]) == [0, 0x56, 0x34, 0x12])
+        #expect(pixel(0xff8000, Self.formats[2]) == [0x00, 0xfc])
+        #expect(pixel(0xff8008, Self.formats[3]) == [0x7e, 0x01])
+        #expect(pixel(0xff00ff, Self.formats[4]) == [0b11_000_111])
+    }
+
     @Test("Hextile takes less room than raw pixels where there is something to save")
     func hextileSize() throws {
         func size(_ encoding: Int32) throws -> Int {

@@ -4,6 +4,11 @@ public enum USKeyboard {
     public struct Stroke: Sendable, Equatable {
         public var scancode: Scancode
         public var isShifted: Bool
+
+        public init(scancode: Scancode, isShifted: Bool) {
+            self.scancode = scancode
+            self.isShifted = isShifted
+        }
     }
 
     /// The key for a character; nil if the layout has none.
