@@ -48,6 +48,7 @@ let package = Package(
         .systemLibrary(name: "CSodium", path: "Sources/Base/CSodium", providers: [.apt(["libsodium-dev"])]),
         target("Base", "Signatures", ["CSodium"]),
         .systemLibrary(name: "CMbedTLS", path: "Sources/Base/CMbedTLS", providers: [.apt(["libmbedtls-dev"])]),
+        .systemLibrary(name: "CZlib", path: "Sources/Base/CZlib", providers: [.apt(["zlib1g-dev"])]),
         target("Base", "TLS", ["Addresses", "CMbedTLS"]),
         target("Base", "Log", ["Linux"]),
 
@@ -261,6 +262,8 @@ package.targets += [
         name: "FuzzTargets",
         dependencies: [
             "Addresses", "BlockTestSupport", "BootMedium", "Chipset", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
+            "Addresses", "BlockTestSupport", "BootMedium", "DHCP", "DNSMessages", "DeviceModel", "Display", "FAT",
+            "GuestBoot",
             "GuestMemory", "HostModel", "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine",
             "SimulatedDisk", "StateArea", "TLS", "TLSTestServer", "Terminal", "TimeSync", "Virtio", "VirtioTestSupport",
             "VMDK", "VMXConfig",

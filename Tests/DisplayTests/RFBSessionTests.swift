@@ -83,7 +83,8 @@ struct RFBSessionTests {
     ]
 
     @Test(
-        "every encoding in every pixel format gives the client the same picture", arguments: formats, [0, 5] as [Int32])
+        "every encoding in every pixel format gives the client the same picture", arguments: formats,
+        [0, 5, 16] as [Int32])
     func encodings(format: PixelFormat, encoding: Int32) throws {
         let pair = try Pair(Self.picture())
         pair.client.format = format
@@ -93,6 +94,39 @@ struct RFBSessionTests {
         #expect(pair.client.pixels == pair.surface.pixels.map { translator.translate($0) })
         #expect(Set(pair.client.encodings) == [encoding])
         #expect(pair.client.colourMapEntries == (format.isMapped ? 256 : 0))
+    }
+
+    @Test("ZRLE goes on with one stream, has a kind for each sort of tile, and saves room")
+    func zrle() throws {
+        let width = 640
+        var surface = Surface(width: width, height: 64)
+        for y in 0..<64 {
+            for x in 0..<width {
+                let value: Int
+                switch x / 64 {
+                case 0: value = 5
+                case 1: value = (x ^ y) & 1
+                case 2: value = (x ^ y) & 3
+                case 3: value = (x * y) & 15
+                case 4: value = y * 64 + x / 60
+                case 5: value = (x &* 7919 &+ y &* 104_729) &* 31 & 0xffffff
+                default: value = y / 8
+                }
+                surface.pixels[y * width + x] = UInt32(value)
+            }
+        }
+        let pair = try Pair(surface)
+        try pair.say(RFBTestClient.setEncodings([16]))
+        _ = try pair.exchange(RFBTestClient.request(width, 64))
+        pair.session.makeUpdate(from: surface)
+        #expect(pair.session.output.count < width * 64)
+        pair.client.feed(pair.session.output)
+        pair.session.output.removeAll()
+        try pair.client.messages()
+        #expect(pair.client.pixels == surface.pixels)
+        #expect(pair.client.zrleKinds.isSuperset(of: [0, 1, 2, 4, 16, 128]))
+        try pair.requestAll(incremental: false)
+        #expect(pair.client.pixels == surface.pixels)
     }
 
     @Test("colours keep their meaning in other formats")

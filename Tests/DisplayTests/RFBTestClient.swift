@@ -68,6 +68,7 @@ struct RFBTestClient {
         switch encoding {
         case 0: for row in 0..<height { for column in 0..<width { set(x + column, y + row, try pixel()) } }
         case 5: try hextile(x, y, width, height)
+        case 16: try zrle(x, y, width, height)
         case -223: resize(width, height)
         case -308:
             let screens = Int(try take(4)[0])
@@ -122,6 +123,66 @@ struct RFBTestClient {
                 }
             }
         }
+    }
+
+    /// Kinds of tiles that ZRLE brought.
+    private(set) var zrleKinds = Set<UInt8>()
+    private let inflater = Inflater()
+    /// Bytes that stand for a pixel in ZRLE; the test says it for its formats.
+    var compactPixelBytes: Int { format.bitsPerPixel == 32 ? 3 : format.bytesPerPixel }
+
+    private mutating func zrle(_ x: Int, _ y: Int, _ width: Int, _ height: Int) throws {
+        let plain = try inflater.inflate(take(try big32()))
+        var at = 0
+        func byte() throws -> UInt8 {
+            guard at < plain.count else { throw Short() }
+            defer { at += 1 }
+            return plain[at]
+        }
+        func pixel() throws -> UInt32 {
+            let bytes = try (0..<compactPixelBytes).map { _ in try byte() }
+            return (format.isBigEndian ? bytes : bytes.reversed()).reduce(0) { $0 << 8 | UInt32($1) }
+        }
+        for top in stride(from: y, to: y + height, by: 64) {
+            for left in stride(from: x, to: x + width, by: 64) {
+                let (tileWidth, tileHeight) = (min(64, x + width - left), min(64, y + height - top))
+                let kind = try byte()
+                zrleKinds.insert(kind)
+                var tile: [UInt32] = []
+                switch kind {
+                case 0: for _ in 0..<tileWidth * tileHeight { tile.append(try pixel()) }
+                case 1: tile = Array(repeating: try pixel(), count: tileWidth * tileHeight)
+                case 2...16:
+                    let palette = try (0..<kind).map { _ in try pixel() }
+                    let bits = kind == 2 ? 1 : kind <= 4 ? 2 : 4
+                    for _ in 0..<tileHeight {
+                        var left = 0
+                        var value: UInt8 = 0
+                        for _ in 0..<tileWidth {
+                            if left == 0 { (value, left) = (try byte(), 8) }
+                            left -= bits
+                            tile.append(palette[Int(value >> UInt8(left)) & (1 << bits - 1)])
+                        }
+                    }
+                case 128:
+                    while tile.count < tileWidth * tileHeight {
+                        let colour = try pixel()
+                        var length = 1
+                        var more = UInt8.max
+                        while more == 255 {
+                            more = try byte()
+                            length += Int(more)
+                        }
+                        tile += Array(repeating: colour, count: length)
+                    }
+                default: throw Unknown(what: Int(kind))
+                }
+                for (index, value) in tile.enumerated() {
+                    set(left + index % tileWidth, top + index / tileWidth, value)
+                }
+            }
+        }
+        guard at == plain.count else { throw Unknown(what: plain.count - at) }
     }
 
     // MARK: What it says

@@ -15,7 +15,7 @@ public enum PNG {
                 scanlines.append(UInt8(truncatingIfNeeded: pixel))
             }
         }
-        appendChunk("IDAT", stored(scanlines), to: &file)
+        appendChunk("IDAT", Deflater()?.compress(scanlines, isLast: true) ?? stored(scanlines), to: &file)
         appendChunk("IEND", [], to: &file)
         return file
     }
@@ -31,7 +31,7 @@ public enum PNG {
         file += big(Int(crc32(checked)))
     }
 
-    /// A zlib stream (RFC 1950) of stored blocks (RFC 1951, section 3.2.4).
+    /// What is taken if there is no memory to compress: a zlib stream (RFC 1950) of stored blocks (RFC 1951, section 3.2.4).
     private static func stored(_ bytes: [UInt8]) -> [UInt8] {
         var stream: [UInt8] = [0x78, 0x01]
         var start = 0

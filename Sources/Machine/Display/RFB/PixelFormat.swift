@@ -85,7 +85,9 @@ struct PixelTranslator: Sendable {
             (format.redMax, format.redShift), (format.greenMax, format.greenShift), (format.blueMax, format.blueShift),
         ]
         for (maximum, shift) in colours {
-            for value in UInt32(0)..<256 { shares.append(((value * UInt32(maximum) + 127) / 255) << UInt32(shift & 31)) }
+            for value in UInt32(0)..<256 {
+                shares.append(((value * UInt32(maximum) + 127) / 255) << UInt32(shift & 31))
+            }
         }
         self.shares = shares
     }

@@ -1,5 +1,5 @@
 /// A client broke the protocol, and its connection ends.
-enum RFBError: Error, Equatable, CustomStringConvertible {
+package enum RFBError: Error, Equatable, CustomStringConvertible {
     case version
     case securityType(UInt8)
     case authentication
@@ -7,7 +7,7 @@ enum RFBError: Error, Equatable, CustomStringConvertible {
     case pixelFormat
     case tooLong(Int)
 
-    var description: String {
+    package var description: String {
         switch self {
         case .version: "it speaks no version of RFB"
         case .securityType(let type): "it wants security type \(type), which was not offered"
@@ -20,7 +20,7 @@ enum RFBError: Error, Equatable, CustomStringConvertible {
 }
 
 /// What a client did that concerns others.
-enum RFBEvent: Equatable {
+package enum RFBEvent: Equatable {
     /// It is through the handshake. Unless it shares the screen, the other clients have to go.
     case joined(isShared: Bool)
     case key(KeyEvent)
@@ -29,9 +29,9 @@ enum RFBEvent: Equatable {
 
 /// The server's end of one connection of the remote framebuffer protocol (RFC 6143; versions 3.3, 3.7 and 3.8): bytes come in, events and
 /// bytes go out. It knows neither sockets nor time, and holds a bounded number of bytes whatever the client does.
-struct RFBSession {
+package struct RFBSession {
     /// What a client has to do to be let in.
-    enum Security: Sendable {
+    package enum Security: Sendable {
         case none
         /// Answer a challenge with a password (section 7.2.2).
         case password(challenge: [UInt8], expected: [UInt8])
@@ -47,7 +47,7 @@ struct RFBSession {
         case skipping(Int)
     }
 
-    static let version = Array("RFB 003.008\n".utf8)
+    package static let version = Array("RFB 003.008\n".utf8)
     /// More encodings than this are no list of encodings.
     static let encodingsMax = 1024
 
@@ -57,21 +57,21 @@ struct RFBSession {
     private var minorVersion = 8
     private var input: [UInt8] = []
     /// To be sent; the owner takes it away.
-    var output: [UInt8] = RFBSession.version
+    package var output: [UInt8] = RFBSession.version
     var updates: RFBUpdates
 
     /// - Parameters:
     ///   - name: of the screen, shown as a title.
     ///   - width: of the screen now.
     ///   - height: the same.
-    init(name: String, security: Security, width: Int, height: Int) {
+    package init(name: String, security: Security, width: Int, height: Int) {
         self.name = name
         self.security = security
         updates = RFBUpdates(width: width, height: height)
     }
 
     /// Whether the client is through the handshake.
-    var isRunning: Bool {
+    package var isRunning: Bool {
         switch phase {
         case .running, .skipping: true
         default: false
@@ -81,7 +81,7 @@ struct RFBSession {
     /// Takes what the client sent, and tells `handle` what it means.
     ///
     /// - Throws: if it broke the protocol. What is in `output` then tells it why and can still be sent.
-    mutating func receive(_ bytes: [UInt8], _ handle: (RFBEvent) -> Void) throws(RFBError) {
+    package mutating func receive(_ bytes: [UInt8], _ handle: (RFBEvent) -> Void) throws(RFBError) {
         input += bytes
         var used = 0
         defer { input.removeFirst(used) }
@@ -278,12 +278,12 @@ struct RFBSession {
     // MARK: The screen
 
     /// The picture became another one.
-    mutating func screenChanged(_ change: ScreenChange, width: Int, height: Int) {
+    package mutating func screenChanged(_ change: ScreenChange, width: Int, height: Int) {
         updates.screenChanged(change, width: width, height: height)
     }
 
     /// Makes as much of an update as there is reason and room for.
-    mutating func makeUpdate(from surface: Surface) {
+    package mutating func makeUpdate(from surface: Surface) {
         if isRunning { updates.write(surface, to: &output) }
     }
 }

@@ -7,6 +7,7 @@ struct RFBUpdates {
     enum Encoding {
         static let raw: Int32 = 0
         static let hextile: Int32 = 5
+        static let zrle: Int32 = 16
         static let desktopSize: Int32 = -223
         static let qemuExtendedKey: Int32 = -258
         static let extendedDesktopSize: Int32 = -308
@@ -22,6 +23,7 @@ struct RFBUpdates {
     private(set) var height: Int
     /// How the client wants pixels from its next update on.
     private var style = Style()
+    private var deflater: Deflater?
     private var knowsDesktopSize = false
     private var knowsExtendedDesktopSize = false
     /// Things to say that are no pixels.
@@ -66,7 +68,11 @@ struct RFBUpdates {
     }
 
     mutating func setEncodings(_ encodings: [Int32]) {
-        style.encoding = encodings.first { $0 == Encoding.raw || $0 == Encoding.hextile } ?? Encoding.raw
+        // The client names them as it likes them best. A connection has one stream of ZRLE from its first use on.
+        let zrle = encodings.contains(Encoding.zrle) ? deflater ?? Deflater() : deflater
+        deflater = zrle
+        let known = [Encoding.raw, Encoding.hextile] + (zrle == nil ? [] : [Encoding.zrle])
+        style.encoding = encodings.first { known.contains($0) } ?? Encoding.raw
         knowsDesktopSize = encodings.contains(Encoding.desktopSize)
         let knewExtended = knowsExtendedDesktopSize
         knowsExtendedDesktopSize = encodings.contains(Encoding.extendedDesktopSize)
@@ -111,7 +117,12 @@ struct RFBUpdates {
             let rectangle = begun[written]
             let encoding = begunStyle.encoding
             Self.appendHeader(rectangle, encoding, to: &output)
-            RectangleEncoder.encode(rectangle, of: surface, as: encoding, begunStyle.translator, to: &output)
+            let translator = begunStyle.translator
+            if encoding == Encoding.zrle, let deflater {
+                ZRLE.encode(rectangle, of: surface, translator, deflater, to: &output)
+            } else {
+                RectangleEncoder.encode(rectangle, of: surface, as: encoding, translator, to: &output)
+            }
             written += 1
         }
         if written == begun.count {
