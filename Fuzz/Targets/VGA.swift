@@ -39,7 +39,7 @@ func fuzzVGA(_ bytes: [UInt8]) {
     func look() {
         // Drawing is what takes long.
         looks += 1
-        guard looks <= 8 else { return }
+        guard looks <= 3 else { return }
         now += 300_000_000
         let change = screen.update(now: now)
         let surface = screen.surface
