@@ -56,7 +56,7 @@ let package = Package(
         target("Machine", "GuestMemory", ["Linux"]),
         target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux"]),
         target("Machine", "Chipset", ["Bytes", "DeviceModel", "GuestMemory", "Linux"]),
-        target("Machine", "Display", ["Addresses", "CMbedTLS", "DeviceModel", "Linux"]),
+        target("Machine", "Display", ["Addresses", "CMbedTLS", "CZlib", "DeviceModel", "Linux"]),
         target("Machine", "KVM", ["CLinux", "Linux", "Bytes"]),
         target("Machine", "BlockEngine", ["DeviceModel", "Linux"]),
         target("Machine", "NetEngine", ["Linux"]),
@@ -68,7 +68,7 @@ let package = Package(
         target(
             "Machine", "VMX",
             [
-                "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI",
+                "Addresses", "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI", "Display",
                 "GuestBoot", "SMBIOS", "BlockEngine", "NetEngine", "VMXConfig", "VMXControl", "Virtio", "VMDK",
                 "HostLink", "NetworkService",
             ]),
@@ -227,7 +227,7 @@ package.targets += [
     tests("DeviceModel"),
     tests("NetEngine", ["Linux", "TestNetwork"]),
     tests("Chipset", ["DeviceModel", "GuestMemory", "Linux"]),
-    tests("Display", ["Addresses", "DeviceModel", "Linux", "TestFiles"]),
+    tests("Display", ["Addresses", "CZlib", "DeviceModel", "Linux", "TestFiles"]),
     tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "TestFiles", "VMXControl"]),
     tests("VMXControl", ["Messages"]),
     tests("KVM", ["CLinux", "Linux", "Bytes"]),
@@ -261,9 +261,8 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "Addresses", "BlockTestSupport", "BootMedium", "Chipset", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
-            "Addresses", "BlockTestSupport", "BootMedium", "DHCP", "DNSMessages", "DeviceModel", "Display", "FAT",
-            "GuestBoot",
+            "Addresses", "BlockTestSupport", "BootMedium", "Chipset", "DHCP", "DNSMessages", "DeviceModel", "Display",
+            "FAT", "GuestBoot",
             "GuestMemory", "HostModel", "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine",
             "SimulatedDisk", "StateArea", "TLS", "TLSTestServer", "Terminal", "TimeSync", "Virtio", "VirtioTestSupport",
             "VMDK", "VMXConfig",
