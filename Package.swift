@@ -266,6 +266,8 @@ package.targets += [
             "Addresses", "BlockTestSupport", "BootMedium", "Chipset", "DHCP", "DNSMessages", "DeviceModel", "Display",
             "FAT", "GuestBoot",
             "GuestMemory", "HostModel", "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine",
+            "Addresses", "BlockTestSupport", "BootMedium", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
+            "GuestMemory", "HostModel", "HostService", "Input", "Linux", "Log", "Logging", "Messages", "NetEngine",
             "SimulatedDisk", "StateArea", "TLS", "TLSTestServer", "Terminal", "TimeSync", "Virtio", "VirtioTestSupport",
             "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),

@@ -26,6 +26,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("StateArea", fuzzStateArea),
         FuzzTarget("UpdateBundle", fuzzUpdateBundle),
         FuzzTarget("HostCalls", fuzzHostCalls),
+        FuzzTarget("KeyboardController", fuzzKeyboardController),
         FuzzTarget("KeyDecoder", fuzzKeyDecoder),
         FuzzTarget("KernelMessage", fuzzKernelMessage),
         FuzzTarget("LogDatagram", fuzzLogDatagram),
@@ -41,6 +42,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("VirtioConsole", fuzzVirtioConsole),
         FuzzTarget("VirtioNet", fuzzVirtioNet),
         FuzzTarget("VirtioRNG", fuzzVirtioRNG),
+        FuzzTarget("XHCI", fuzzXHCI),
     ]
 }
 
