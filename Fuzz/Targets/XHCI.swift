@@ -201,7 +201,7 @@ func fuzzXHCI(_ bytes: [UInt8]) {
 extension XHCIMachine {
     /// Begins in fresh memory.
     func restart() {
-        for address in stride(from: UInt64(0), to: 64 << 10, by: 8) { memory.ram.store(UInt64(0), at: address) }
+        try? memory.ram.write([UInt8](repeating: 0, count: 64 << 10), at: 0)
         places = [:]
         start()
         address(port: 1)
