@@ -167,7 +167,7 @@ struct GuestInputTests {
     func motion() throws {
         let slot = try drive(port: 1)
         input.setScreen(width: 1024, height: 1024)
-        input.pointer(x: 0, y: 0, buttons: [])
+        input.pointer(x: 0, y: 0, wheel: 1, buttons: [])
         input.move(x: 512, y: 256, buttons: [])
         _ = driver.events()
         #expect(try driver.report(slot) == [0, 0, 0x40, 0, 0x20, 0])

@@ -70,8 +70,9 @@ public final class GuestInput: Sendable {
 
     /// Stops looking after keys that wait. No call follows.
     public func close() {
-        guard let timer = timer.withLock({ $0.take() }), let loop else { return }
-        loop.performAndWait { timer.close(on: loop) }
+        guard let loop else { return }
+        // After `makeTimer`, which was handed over before.
+        loop.performAndWait { self.timer.withLock { $0.take() }?.close(on: loop) }
     }
 
     // MARK: Keys
@@ -208,7 +209,7 @@ public final class GuestInput: Sendable {
         }
     }
 
-    private func pixel(_ place: Int, _ size: Int) -> Int { place * size >> 16 }
+    private func pixel(_ place: Int, _ size: Int) -> Int { (place * size) >> 16 }
 
     /// Another device takes over; no button stays down on the one before.
     private func choose(_ pointer: Pointer, _ state: inout State) {

@@ -80,8 +80,9 @@ public final class XHCIController: PCIFunction, @unchecked Sendable {
     }
 
     public override func close() {
-        let timer = timer.withLock { $0.take() }
-        if let timer, let loop { loop.performAndWait { timer.close(on: loop) } }
+        guard let loop else { return }
+        // After `makeTimer`, which was handed over before.
+        loop.performAndWait { self.timer.withLock { $0.take() }?.close(on: loop) }
     }
 
     // MARK: Devices

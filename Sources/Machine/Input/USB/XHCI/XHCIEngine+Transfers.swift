@@ -97,10 +97,10 @@ extension XHCIEngine {
     }
 
     /// Only no-operations and events.
-    private var isIdle: Bool {
-        (0..<transferCount).allSatisfy {
-            transfer[$0].kind == Block.Kind.noOperation || transfer[$0].kind == Block.Kind.eventData
-        }
+    private var isIdle: Bool { (0..<transferCount).allSatisfy { isAside(transfer[$0]) } }
+
+    private func isAside(_ block: Block) -> Bool {
+        block.kind == Block.Kind.noOperation || block.kind == Block.Kind.eventData
     }
 
     /// After the setup stage: data, perhaps, and one status stage.
@@ -121,9 +121,7 @@ extension XHCIEngine {
 
     /// The stall of a control transfer shows in its data stage if it has one, else in the status stage.
     private mutating func stall(_ slot: Int, _ index: Int) {
-        let stage = (1..<transferCount).first {
-            [Block.Kind.data, Block.Kind.normal, Block.Kind.status].contains(transfer[$0].kind)
-        }
+        let stage = (1..<transferCount).first { isBuffer(transfer[$0]) || transfer[$0].kind == Block.Kind.status }
         stop(slot, index, transfer[stage ?? 0], .halted, Completion.stall)
     }
 
@@ -132,7 +130,7 @@ extension XHCIEngine {
     private mutating func runInterrupt(_ slot: Int, _ index: Int, _ device: any USBDevice, _ ring: ConsumerRing) {
         if isIdle { return finish(slot, index, ring, moved: 0) }
         let isTransfer = (0..<transferCount).allSatisfy {
-            [Block.Kind.normal, Block.Kind.noOperation, Block.Kind.eventData].contains(transfer[$0].kind)
+            transfer[$0].kind == Block.Kind.normal || isAside(transfer[$0])
         }
         guard isTransfer else { return stop(slot, index, transfer[0], .error, Completion.trb) }
         data.removeAll()
