@@ -51,14 +51,17 @@ final class XHCIDriver {
     let runtime: UInt64
     let doorbells: UInt64
 
-    init(eventCount: UInt64 = 64, messages: Bool = true) throws {
+    /// - Parameter loop: for what has to wait; the clock is the real one then.
+    init(eventCount: UInt64 = 64, messages: Bool = true, loop: EventLoop? = nil) throws {
         self.eventCount = eventCount
         memory = try GuestMemory(count: 1 << 20)
         interrupts = try TestInterrupts(XHCIController.vectorCount)
         let (time, log) = (time, log)
+        let isReal = loop != nil
+        let now: @Sendable () -> UInt64 = { isReal ? monotonicNanoseconds() : time.value }
         controller = XHCIController(
-            ram: memory.ram, interrupts: messages ? interrupts : nil, loop: nil, log: { _ in log.add(1) },
-            now: { time.value })
+            ram: memory.ram, interrupts: messages ? interrupts : nil, loop: loop, log: { _ in log.add(1) },
+            now: now)
         commands = Ring(start: 0)
         let space = AddressSpace.memory()
         root = PCIRoot(
@@ -263,9 +266,9 @@ final class XHCIDriver {
     }
 
     /// Queues a buffer for reports and rings.
-    func ask(_ slot: Int, length: UInt32 = 8) throws -> (block: UInt64, buffer: UInt64) {
+    func ask(_ slot: Int, length: UInt32 = 8, buffer: UInt64? = nil) throws -> (block: UInt64, buffer: UInt64) {
         var ring = try #require(rings[slot << 8 | 3])
-        let buffer = allocate(64)
+        let buffer = buffer ?? allocate(64)
         let block = queue(&ring, buffer, length, 1 << 10 | 1 << 5 | 1 << 2)
         rings[slot << 8 | 3] = ring
         self.ring(slot, 3)

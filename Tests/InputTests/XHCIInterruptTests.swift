@@ -154,4 +154,67 @@ struct XHCIInterruptTests {
         driver.time.add(1_000_000)
         #expect(driver.read(driver.runtime) == 8)
     }
+
+    @Test("an interrupt that moderation held back comes by itself")
+    func moderationTimer() throws {
+        let loop = try EventLoop(name: "test")
+        try loop.start()
+        let driver = try XHCIDriver(loop: loop)
+        loop.performAndWait {}
+        driver.enableMessages()
+        driver.start()
+        driver.write(driver.runtime + 0x24, 40_000)  // 10 ms
+        let event = driver.interrupts.events[0]
+        for _ in 0..<3 {
+            event.drain()
+            try queueNoOperation(driver)
+            _ = driver.events()
+            try queueNoOperation(driver)
+            let end = monotonicNanoseconds() + 10_000_000_000
+            while event.drain() == 0, monotonicNanoseconds() < end {}
+            _ = driver.events()
+            try queueNoOperation(driver)
+            let second = monotonicNanoseconds() + 10_000_000_000
+            var count: UInt64 = 0
+            while count == 0, monotonicNanoseconds() < second { count = event.drain() }
+            #expect(count == 1)
+            _ = driver.events()
+        }
+        driver.controller.close()
+        loop.stop()
+    }
+
+    @Test("a guest on one thread gets what a console on another one sends")
+    func threads() throws {
+        let loop = try EventLoop(name: "test")
+        try loop.start()
+        let driver = try XHCIDriver(loop: loop)
+        let tablet = HIDTablet()
+        driver.controller.attach(tablet, port: 1)
+        driver.enableMessages()
+        driver.start()
+        let slot = try driver.address(port: 1)
+        try driver.configure(slot, port: 1)
+        let console = try Thread(name: "console") {
+            for step in UInt16(1)...2000 {
+                tablet.move(x: step, y: step, wheel: 0, buttons: step & 1 == 0 ? [] : .left)
+            }
+        }
+        var last: UInt16 = 0
+        let end = monotonicNanoseconds() + 20_000_000_000
+        var asked = try driver.ask(slot)
+        while last != 2000, monotonicNanoseconds() < end {
+            for event in driver.events() where event.kind == 32 && event.endpoint == 3 {
+                let x = driver.memory.ram.load(UInt16.self, at: asked.buffer + 1) ?? 0
+                #expect(event.parameter == asked.block)
+                #expect(x >= last, "places come in order")
+                last = x
+                asked = try driver.ask(slot, buffer: asked.buffer)
+            }
+        }
+        #expect(last == 2000)
+        console.join()
+        driver.controller.close()
+        loop.stop()
+    }
 }
