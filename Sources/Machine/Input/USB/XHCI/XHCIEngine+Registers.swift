@@ -77,7 +77,9 @@ extension XHCIEngine {
             if value & Registers.Command.reset != 0 { return reset() }
             // Saving needs nothing done. Restoring fails, so that the driver sets everything up again.
             if value & Registers.Command.restoreState != 0 { state.status |= Registers.Status.saveRestoreError }
-            setRunning(value & Registers.Command.run != 0, now: now)
+            // After a system error it does not run before the error is cleared or the controller reset.
+            let hasError = state.status & Registers.Status.hostSystemError != 0
+            setRunning(value & Registers.Command.run != 0 && !hasError, now: now)
             state.command = state.command & Registers.Command.run | value & Registers.Command.stored
         case 0x04: state.status &= ~(value & Registers.Status.clearedByOne)
         case 0x14: state.notification = value & 0xffff

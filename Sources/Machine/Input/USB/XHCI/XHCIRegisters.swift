@@ -49,7 +49,7 @@ enum XHCIRegisters {
         static let hostSystemErrorEnable: UInt32 = 1 << 3
         static let restoreState: UInt32 = 1 << 9
         static let wrapEvent: UInt32 = 1 << 10
-        static let stored = run | interruptEnable | hostSystemErrorEnable | wrapEvent
+        static let stored = interruptEnable | hostSystemErrorEnable | wrapEvent
     }
 
     enum Status {
