@@ -69,7 +69,8 @@ let package = Package(
         target(
             "Machine", "VMX",
             [
-                "Addresses", "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI", "Display",
+                "Addresses", "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI",
+                "Display", "Input",
                 "GuestBoot", "SMBIOS", "BlockEngine", "NetEngine", "VMXConfig", "VMXControl", "Virtio", "VMDK",
                 "HostLink", "NetworkService",
             ]),
@@ -263,13 +264,10 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "Addresses", "BlockTestSupport", "BootMedium", "Chipset", "DHCP", "DNSMessages", "DeviceModel", "Display",
-            "FAT", "GuestBoot",
-            "GuestMemory", "HostModel", "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine",
-            "Addresses", "BlockTestSupport", "BootMedium", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
-            "GuestMemory", "HostModel", "HostService", "Input", "Linux", "Log", "Logging", "Messages", "NetEngine",
-            "SimulatedDisk", "StateArea", "TLS", "TLSTestServer", "Terminal", "TimeSync", "Virtio", "VirtioTestSupport",
-            "VMDK", "VMXConfig",
+            "Addresses", "BlockTestSupport", "BootMedium", "Chipset", "DeviceModel", "DHCP", "Display", "DNSMessages",
+            "FAT", "GuestBoot", "GuestMemory", "HostModel", "HostService", "Input", "Linux", "Log", "Logging",
+            "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Terminal", "TimeSync", "TLS", "TLSTestServer",
+            "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",

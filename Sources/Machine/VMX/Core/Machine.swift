@@ -70,6 +70,8 @@ public final class Machine: @unchecked Sendable {
     public let power: PowerManagement
     public let clock: RealTimeClock
     private let resetPorts: ResetPorts
+    /// Asks for a reset, as a guest does; from any thread.
+    let requestReset: @Sendable () -> Void
     /// The area below 1 MiB that is RAM or ROM as firmware wants it.
     let shadow: ShadowMemory
 
@@ -110,7 +112,8 @@ public final class Machine: @unchecked Sendable {
         doorbells = KVMDoorbells(virtualMachine)
 
         let events = GuestEvents()
-        resetPorts = ResetPorts { events.raise(.reset("the guest asked for it")) }
+        requestReset = { events.raise(.reset("the guest asked for it")) }
+        resetPorts = ResetPorts(reset: requestReset)
         windows = Machine.windows(
             memory: memory, physicalAddressBits: shape.hasFirmware ? processors.physicalAddressBits : nil)
         router = PCIInterruptRouter(interrupts)

@@ -35,13 +35,15 @@ struct MachineBuilder {
         self.log = log
     }
 
-    func build() throws(StartFailure) -> (Machine, DeviceManager) {
+    func build() throws(StartFailure) -> Built {
         let machine: Machine
         let devices: DeviceManager
+        var screen: RemoteScreen?
         do {
             machine = try Machine(shape, loop: loop, deviceLoop: deviceLoop, log: log)
             devices = try DeviceManager(machine, log, ioLoops: ioLoops)
             try addSerialPorts(to: machine, devices)
+            if configuration.hasScreen { screen = try addScreen(to: machine, devices) }
             for disk in configuration.disks { try devices.add(makeDisk(disk, in: machine)) }
             for card in configuration.networkCards { try devices.add(makeCard(card, in: machine)) }
             try addVirtioDevices(to: machine, devices)
@@ -61,7 +63,24 @@ struct MachineBuilder {
         } catch let failure as StartFailure {
             throw failure
         } catch { throw StartFailure(.configuration, "\(configuration.file): \(error)") }
-        return (machine, devices)
+        return Built(machine: machine, devices: devices, screen: screen)
+    }
+
+    /// A machine that can be powered on.
+    struct Built {
+        var machine: Machine
+        var devices: DeviceManager
+        /// Nil if it has no screen.
+        var screen: RemoteScreen?
+    }
+
+    private func addScreen(to machine: Machine, _ devices: DeviceManager) throws -> RemoteScreen {
+        let factory = ScreenFactory(machine: machine, configuration: configuration, log: log)
+        let (device, vga) = try factory.adapter()
+        try devices.add(device)
+        let (inputs, input) = try factory.input()
+        for input in inputs { try devices.add(input) }
+        return try factory.server(for: vga, input: input)
     }
 
     private var shape: Machine.Shape {
@@ -138,6 +157,7 @@ struct MachineBuilder {
         acpi.pciWindow64 = machine.windows.memory64
         acpi.hotplugSlots = PCIRoot.slots.map { UInt8($0) }
         acpi.serialPorts = configuration.serialPorts.compactMap { SerialPort(rawValue: UInt8($0.number + 1)) }
+        acpi.hasKeyboardController = configuration.hasScreen
         acpi.hasFirmwareConfiguration = configuration.directBoot == nil
         return acpi
     }
