@@ -61,6 +61,7 @@ let package = Package(
         target("Machine", "Input", ["DeviceModel", "GuestMemory", "Linux"]),
         target("Machine", "BlockEngine", ["DeviceModel", "Linux"]),
         target("Machine", "NetEngine", ["Linux"]),
+        target("Machine", "Controllers", ["DeviceModel", "GuestMemory", "Linux"]),
         target("Machine", "ACPI", ["Bytes"]),
         target("Machine", "SMBIOS", ["Bytes"]),
         target("Machine", "GuestBoot", ["Bytes", "GuestMemory", "Linux"]),
