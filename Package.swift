@@ -244,6 +244,12 @@ package.targets += [
             "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
             "VirtioTestSupport",
         ]),
+    tests(
+        "Controllers",
+        [
+            "BlockEngine", "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "TestFiles",
+            "VirtioTestSupport",
+        ]),
     tests("BootMedium", ["Linux", "Signatures", "TestFiles"]),
     tests("FAT", ["Linux", "SimulatedDisk", "TestFiles"]),
     tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),

@@ -153,8 +153,9 @@ extension NVMeAdminQueue {
         return (identifier, size, status)
     }
 
-    private func shadow(_ word: Int) -> NVMeShadow? {
-        doorbellBuffers.flatMap { NVMeShadow(ram, values: $0.values, events: $0.events, word: word) }
+    private func shadow(_ word: Int) -> NVMeShadow {
+        guard let buffers = doorbellBuffers else { return NVMeShadow() }
+        return NVMeShadow(ram, values: buffers.values, events: buffers.events, word: word) ?? NVMeShadow()
     }
 
     private func createCompletionQueue(_ command: NVMeCommand) -> Answer {
@@ -205,7 +206,7 @@ extension NVMeAdminQueue {
             report("queue \(identifier): \(failure)")
             return .failed(.dataTransferError)
         }
-        if queue.shadow != nil { shared.doorbells.bind(identifier, to: group.event) }
+        if queue.shadow.isPresent { shared.doorbells.bind(identifier, to: group.event) }
         return .success
     }
 

@@ -262,12 +262,12 @@ import Synchronization
         notify()
     }
 
-    func setShadow(_ shadow: NVMeShadow?, submission identifier: UInt16) {
+    func setShadow(_ shadow: NVMeShadow, submission identifier: UInt16) {
         unsafe submissions[Int(identifier)].shadow = shadow
         serve()
     }
 
-    func setShadow(_ shadow: NVMeShadow?, completion identifier: UInt16) {
+    func setShadow(_ shadow: NVMeShadow, completion identifier: UInt16) {
         unsafe completions[Int(identifier)].shadow = shadow
     }
 

@@ -3,12 +3,15 @@ import Linux
 import Synchronization
 
 /// A pair of words in the driver's doorbell buffers: where it leaves an index, and where we say how far we have looked.
+/// Absent until the driver sets the buffers up.
 @safe struct NVMeShadow: BitwiseCopyable, @unchecked Sendable {
     // @unchecked: atomics in guest memory.
 
-    private let value: UnsafeMutablePointer<Atomic<UInt32>>
-    private let event: UnsafeMutablePointer<Atomic<UInt32>>
-    private let eventAddress: GuestAddress
+    private var value: UnsafeMutablePointer<Atomic<UInt32>>?
+    private var event: UnsafeMutablePointer<Atomic<UInt32>>?
+    private var eventAddress: GuestAddress = 0
+
+    init() {}
 
     /// - Parameters:
     ///   - values: the page with the indices.
@@ -25,12 +28,17 @@ import Synchronization
         eventAddress = events &+ offset
     }
 
-    @inline(__always) func load() -> UInt32 {
-        UInt32(littleEndian: unsafe value.pointee.load(ordering: .acquiring))
+    var isPresent: Bool { unsafe value != nil }
+
+    /// The driver's index; nil if it rings the doorbell instead.
+    @inline(__always) func load() -> UInt32? {
+        guard let value = unsafe value else { return nil }
+        return UInt32(littleEndian: unsafe value.pointee.load(ordering: .acquiring))
     }
 
     /// Asks the driver to ring once its index passes `index`. Look at it again afterwards.
     func ask(_ index: UInt32, _ ram: GuestRAM) {
+        guard let event = unsafe event else { return }
         unsafe event.pointee.store(index.littleEndian, ordering: .relaxed)
         ram.markDirty(eventAddress, count: 4)
         // The wish must be seen before we look.
@@ -62,7 +70,7 @@ import Synchronization
     private(set) var isBroken = false
     /// Somebody was told so.
     var isFaultReported = false
-    var shadow: NVMeShadow?
+    var shadow = NVMeShadow()
     private var seenTail: UInt32
     private let entries: UnsafeMutableRawPointer
     private let doorbell: UnsafeMutablePointer<NVMeDoorbell>
@@ -82,7 +90,7 @@ import Synchronization
     mutating func hasNext() -> Bool {
         if state.head != seenTail { return true }
         if isBroken { return false }
-        let tail = unsafe shadow?.load() ?? doorbell.pointee.tail.load(ordering: .sequentiallyConsistent)
+        let tail = unsafe shadow.load() ?? doorbell.pointee.tail.load(ordering: .sequentiallyConsistent)
         guard tail < state.size else {
             isBroken = true
             return false
@@ -104,7 +112,7 @@ import Synchronization
     ///
     /// - Returns: whether there is something to take already.
     mutating func awaitDriver(_ ram: GuestRAM) -> Bool {
-        shadow?.ask(seenTail, ram)
+        shadow.ask(seenTail, ram)
         return hasNext()
     }
 }
@@ -130,7 +138,7 @@ import Synchronization
     }
 
     var state: State
-    var shadow: NVMeShadow?
+    var shadow = NVMeShadow()
     /// Entries that commands in flight will need.
     private var reserved: UInt32 = 0
     private var seenHead: UInt32
@@ -170,7 +178,7 @@ import Synchronization
         if !hasRoom() {
             // The driver must tell us, and may have done so before it knew.
             unsafe doorbell.pointee.wantsHead.store(true, ordering: .sequentiallyConsistent)
-            shadow?.ask(seenHead, ram)
+            shadow.ask(seenHead, ram)
             refresh()
             if !hasRoom() { return false }
         }
@@ -187,7 +195,7 @@ import Synchronization
     }
 
     private mutating func refresh() {
-        let head = unsafe shadow?.load() ?? doorbell.pointee.head.load(ordering: .sequentiallyConsistent)
+        let head = unsafe shadow.load() ?? doorbell.pointee.head.load(ordering: .sequentiallyConsistent)
         // An index outside the queue is not taken over: the queue stays full.
         if head < state.size { seenHead = head }
     }
