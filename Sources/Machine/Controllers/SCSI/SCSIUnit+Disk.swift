@@ -1,3 +1,5 @@
+import DeviceModel
+
 // What only disks have (SBC-3, section 5).
 extension SCSIUnit {
     func decodeDisk(_ command: SCSICommand) -> SCSIAction {

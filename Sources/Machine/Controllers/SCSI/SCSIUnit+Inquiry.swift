@@ -1,3 +1,5 @@
+import DeviceModel
+
 // INQUIRY and the vital product data pages (SPC-4, sections 6.6 and 7.8; SBC-3, section 6.6).
 extension SCSIUnit {
     private enum Page {
