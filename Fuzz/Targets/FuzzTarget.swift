@@ -16,6 +16,7 @@ public struct FuzzTarget: Sendable {
 
     /// Every target. A new one adds its line here.
     public static let all: [FuzzTarget] = [
+        FuzzTarget("AHCI", fuzzAHCI),
         FuzzTarget("BootEnvironment", fuzzBootEnvironment),
         FuzzTarget("FATReader", fuzzFATReader),
         FuzzTarget("DHCP", fuzzDHCP),
@@ -32,6 +33,8 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("LogDatagram", fuzzLogDatagram),
         FuzzTarget("NTPPacket", fuzzNTPPacket),
         FuzzTarget("RFB", fuzzRFB),
+        FuzzTarget("NVMe", fuzzNVMe),
+        FuzzTarget("SCSIUnit", fuzzSCSIUnit),
         FuzzTarget("TLSClient", fuzzTLSClient),
         FuzzTarget("VGA", fuzzVGA),
         FuzzTarget("VMDKDescriptor", fuzzVMDKDescriptor),

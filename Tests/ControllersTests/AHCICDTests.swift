@@ -71,13 +71,13 @@ struct AHCICDTests {
     func errors() throws {
         let disc = Self.disc(100)
         let rig = try Self.rig(disc)
-        func fails(_ packet: [UInt8], _ count: Int = 0, _ sense: [UInt8], line: Int = #line) {
+        func fails(_ packet: [UInt8], _ count: Int, _ sense: [UInt8], line: Int = #line) {
             let answer = rig.packet(packet, count: count).0
             #expect(answer.taskFile == UInt32(sense[0] << 4 | 4) << 8 | 0x51, "line \(line)")
             #expect(rig.sense() == sense, "line \(line)")
         }
         fails(Self.read10(99, 2), 4096, [5, 0x21, 0])
-        fails([0xf7], [5, 0x20, 0])
+        fails([0xf7], 0, [5, 0x20, 0])
         fails([0x2a, 0, 0, 0, 0, 0, 0, 0, 1], 2048, [5, 0x20, 0])
         fails([0x4a, 0, 0, 0, 0x10, 0, 0, 0, 8], 8, [5, 0x24, 0])
         // Less memory than the command moves.

@@ -144,7 +144,8 @@ final class AHCIRig {
         let header = list + UInt64(32 * slot)
         let ram = memory.ram
         ram.store(
-            5 | (isWrite ? 1 << 6 : 0) | (packet.isEmpty ? 0 : 1 << 5) | UInt32(pieces.count) << 16 as UInt32, at: header)
+            5 | (isWrite ? 1 << 6 : 0) | (packet.isEmpty ? 0 : 1 << 5) | UInt32(pieces.count) << 16 as UInt32,
+            at: header)
         ram.store(UInt32(0), at: header + 4)
         ram.store(table, at: header + 8)
         try? ram.write(frame, at: table)

@@ -146,7 +146,8 @@ struct SCSIUnitTests {
         unit.reset(tells: true)
         unit.resize(Self.geometry(1 << 20))
         #expect(data(&unit, [0x12, 0, 0, 0, 36, 0]).count == 36)
-        #expect(data(&unit, [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]) == [0, 0, 0, 8] + [UInt8](repeating: 0, count: 12))
+        #expect(
+            data(&unit, [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]) == [0, 0, 0, 8] + [UInt8](repeating: 0, count: 12))
         #expect(decode(&unit, [0]) == .failed(.reset))
         #expect(decode(&unit, [0]) == .failed(.capacityChanged))
         #expect(decode(&unit, [0]) == .good)

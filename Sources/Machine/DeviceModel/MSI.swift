@@ -48,7 +48,8 @@ public final class MSI: Sendable {
         guard written < offset + Offset.end, written + width > offset else { return false }
         let (control, address, data) = function.withSpace { space in
             (
-                space.get(offset + Offset.control, as: UInt16.self), space.get(offset + Offset.address, as: UInt64.self),
+                space.get(offset + Offset.control, as: UInt16.self),
+                space.get(offset + Offset.address, as: UInt64.self),
                 space.get(offset + Offset.data, as: UInt16.self)
             )
         }

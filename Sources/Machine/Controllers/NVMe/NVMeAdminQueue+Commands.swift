@@ -245,7 +245,8 @@ extension NVMeAdminQueue {
     /// level depends on every move of a head.
     private func setDoorbellBuffers(_ command: NVMeCommand) -> Answer {
         let (values, events) = (command.pointer1, command.pointer2)
-        guard shared.usesMessages.load(ordering: .relaxed), (values | events) & 0xfff == 0, ram.contains(values, count: 4096), ram.contains(events, count: 4096)
+        guard shared.usesMessages.load(ordering: .relaxed), (values | events) & 0xfff == 0,
+            ram.contains(values, count: 4096), ram.contains(events, count: 4096)
         else { return .failed(.invalidField) }
         doorbellBuffers = (values, events)
         for identifier in 1...queuesMax {

@@ -16,7 +16,8 @@ extension SCSIUnit {
         if control == 3 { return .failed(.savingNotSupported) }
         // Subpages: none but page zero, or all.
         guard command[3] == 0 || command[3] == 0xff else { return .failed(.invalidField) }
-        let known = kind == .disk ? [Page.errorRecovery, Page.caching, Page.control] : [Page.errorRecovery, Page.capabilities]
+        let known =
+            kind == .disk ? [Page.errorRecovery, Page.caching, Page.control] : [Page.errorRecovery, Page.capabilities]
         let wanted = number == Page.all ? known : known.filter { $0 == number }
         guard !wanted.isEmpty else { return .failed(.invalidField) }
         let pages = wanted.flatMap { page($0, changeable: control == 1) }
