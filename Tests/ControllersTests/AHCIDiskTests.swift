@@ -39,6 +39,24 @@ struct AHCIDiskTests {
         #expect(rig.read(1, AHCIRig.Register.command) & 0x8000 == 0)
     }
 
+    @Test("MSI delivers the message that the guest set, and none once it is switched off or reset")
+    func message() throws {
+        let rig = try AHCIRig([.disk(MemoryBlockBackend(capacity: 1 << 20))])
+        #expect(rig.interrupts.message(0) == nil)
+        rig.enableMSI()
+        #expect(rig.interrupts.message(0) == InterruptMessage(address: 0xfee0_0000, data: 0x41))
+        let control = rig.capability(5) + 2
+        // One vector with addresses of 64 bits, whatever the guest asks for.
+        rig.configure(control, 2, 0xffff)
+        #expect(rig.configuration(control, 2) == 0x81)
+        rig.configure(control, 2, 0)
+        #expect(rig.interrupts.message(0) == nil)
+        rig.enableMSI()
+        rig.root.reset()
+        #expect(rig.interrupts.message(0) == nil)
+        #expect(rig.configuration(control, 2) == 0x80)
+    }
+
     @Test("a disk identifies itself by name, serial number, size and what it can do")
     func identify() throws {
         let disk = MemoryBlockBackend(capacity: 1 << 20, identity: "VMWARE-0001")
