@@ -76,6 +76,7 @@ let package = Package(
                 "HostLink", "NetworkService",
             ]),
         target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "NetEngine"]),
+        target("Machine", "Adapters", ["DeviceModel", "GuestMemory", "Linux", "NetEngine"]),
 
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
@@ -238,11 +239,14 @@ package.targets += [
     .target(
         name: "VirtioTestSupport", dependencies: ["DeviceModel", "GuestMemory", "Linux", "Virtio"],
         path: "Tests/Support/VirtioTestSupport", swiftSettings: common),
+    .target(
+        name: "NetTestSupport", dependencies: ["Linux", "NetEngine"], path: "Tests/Support/NetTestSupport",
+        swiftSettings: common),
     tests(
         "Virtio",
         [
-            "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
-            "VirtioTestSupport",
+            "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine",
+            "NetTestSupport", "TestNetwork", "VirtioTestSupport",
         ]),
     tests(
         "Controllers",
@@ -250,6 +254,8 @@ package.targets += [
             "BlockEngine", "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "TestFiles",
             "VirtioTestSupport",
         ]),
+        "Adapters",
+        ["DeviceModel", "GuestMemory", "Linux", "NetEngine", "NetTestSupport", "TestNetwork", "VirtioTestSupport"]),
     tests("BootMedium", ["Linux", "Signatures", "TestFiles"]),
     tests("FAT", ["Linux", "SimulatedDisk", "TestFiles"]),
     tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
