@@ -60,6 +60,7 @@ public final class E1000Adapter: PCIFunction, @unchecked Sendable {
         var space = PCIConfigurationSpace(
             vendor: 0x8086, device: model.device, revision: model.revision, classCode: 0x020000,
             subsystemVendor: 0x15ad, subsystem: model.subsystem)
+        space.set(PCIConfigurationSpace.Offset.interruptPin, UInt8(1))
         // Power management 1.2; states can be chosen, and lose nothing (PCI Power Management 1.2, section 3.2).
         _ = space.addCapability(0x01, [0x03, 0, 0x08, 0, 0, 0], writable: [0, 0, 0x03, 0x01])
         if model == .e1000e {

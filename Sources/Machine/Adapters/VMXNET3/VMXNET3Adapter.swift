@@ -81,10 +81,12 @@ public final class VMXNET3Adapter: PCIFunction, @unchecked Sendable {
         registers = Mutex(Registers(address: settings.address))
         linkUp = Atomic(settings.isLinkUp)
         filter = VMXNET3Filter(settings.address)
+        var space = PCIConfigurationSpace(
+            vendor: VMXNET3.vendor, device: VMXNET3.device, revision: 1, classCode: 0x020000,
+            subsystemVendor: VMXNET3.vendor, subsystem: VMXNET3.device)
+        space.set(PCIConfigurationSpace.Offset.interruptPin, UInt8(1))
         super.init(
-            space: PCIConfigurationSpace(
-                vendor: VMXNET3.vendor, device: VMXNET3.device, revision: 1, classCode: 0x020000,
-                subsystemVendor: VMXNET3.vendor, subsystem: VMXNET3.device),
+            space: space,
             bars: [
                 PCIBar(index: VMXNET3.Doorbell.bar, kind: .memory32, count: 0x1000),
                 PCIBar(index: VMXNET3.Register.bar, kind: .memory32, count: 0x1000),
