@@ -277,10 +277,10 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "Addresses", "BlockTestSupport", "BootMedium", "Chipset", "Controllers", "DeviceModel", "DHCP", "Display",
-            "DNSMessages", "FAT", "GuestBoot", "GuestMemory", "HostModel", "HostService", "Input", "Linux", "Log",
-            "Logging", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Terminal", "TimeSync", "TLS",
-            "TLSTestServer", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
+            "Adapters", "Addresses", "BlockTestSupport", "BootMedium", "Chipset", "Controllers", "DeviceModel",
+            "DHCP", "Display", "DNSMessages", "FAT", "GuestBoot", "GuestMemory", "HostModel", "HostService", "Input",
+            "Linux", "Log", "Logging", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Terminal", "TimeSync",
+            "TLS", "TLSTestServer", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",

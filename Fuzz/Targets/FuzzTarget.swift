@@ -18,6 +18,7 @@ public struct FuzzTarget: Sendable {
     public static let all: [FuzzTarget] = [
         FuzzTarget("AHCI", fuzzAHCI),
         FuzzTarget("BootEnvironment", fuzzBootEnvironment),
+        FuzzTarget("E1000", fuzzE1000),
         FuzzTarget("FATReader", fuzzFATReader),
         FuzzTarget("DHCP", fuzzDHCP),
         FuzzTarget("DNS", fuzzDNS),
@@ -39,6 +40,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("VGA", fuzzVGA),
         FuzzTarget("VMDKDescriptor", fuzzVMDKDescriptor),
         FuzzTarget("VMXConfig", fuzzVMXConfig),
+        FuzzTarget("VMXNET3", fuzzVMXNET3),
         FuzzTarget("VirtQueue", fuzzVirtQueue),
         FuzzTarget("VirtioBalloon", fuzzVirtioBalloon),
         FuzzTarget("VirtioBlock", fuzzVirtioBlock),

@@ -159,7 +159,7 @@ import NetEngine
             if insertsTags, word & Field.insertsTag != 0 { tag = UInt16(truncatingIfNeeded: word >> 48) }
             isFirst = false
             if word & Field.endOfPacket != 0 {
-                if frame.byteCount == 0 { return .context(end: at) }
+                if isGood, frame.byteCount == 0 { return .context(end: at) }
                 return isGood ? .packet(end: at) : .bad(end: at)
             }
         }
