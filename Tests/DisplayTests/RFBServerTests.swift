@@ -178,7 +178,7 @@ struct RFBServerTests {
             let second = try SocketClient(directory + "/screen")
             #expect(served.server.clientCount == 2)
             first.send(RFBTestClient.key(0xffe3, isDown: true) + RFBTestClient.pointer(1, 2, 1))
-            first.send(RFBTestClient.request(720, 400, incremental: false))
+            first.send(RFBTestClient.request(64, 64, incremental: false))
             try first.read { try $0.message() }
             let third = try SocketClient(directory + "/screen", isShared: false)
             first.awaitEnd()
@@ -187,7 +187,7 @@ struct RFBServerTests {
             let control = { KeyEvent(scancode: .leftControl, keysym: 0xffe3, isDown: $0) }
             #expect(served.input.keys.withLock { $0 } == [control(true), control(false)])
             #expect(served.input.pointers.withLock { $0.map(\.buttons) } == [.left, []])
-            third.send(RFBTestClient.request(720, 400, incremental: false))
+            third.send(RFBTestClient.request(64, 64, incremental: false))
             try third.read { try $0.message() }
         }
     }
@@ -208,6 +208,47 @@ struct RFBServerTests {
             good.send(RFBTestClient.request(400, 300, incremental: false))
             try good.read { try $0.message() }
             #expect(served.server.clientCount == 2)
+        }
+    }
+
+    @Test("connections that never get through the handshake give way to new ones")
+    func idlers() throws {
+        try withTemporaryDirectory { directory in
+            let served = try ServedGuest()
+            defer { served.close() }
+            try served.server.listen(path: directory + "/screen")
+            let viewer = try SocketClient(directory + "/screen")
+            var idlers: [Int32] = []
+            defer { for idler in idlers { _ = Descriptor(adopting: idler) } }
+            for _ in 0..<30 {
+                let idler = try UnixSocket.connect(directory + "/screen")
+                idler.waitUntilReadable()
+                idlers.append(idler.release())
+            }
+            let late = try SocketClient(directory + "/screen")
+            late.send(RFBTestClient.request(64, 64, incremental: false))
+            try late.read { try $0.message() }
+            viewer.send(RFBTestClient.request(64, 64, incremental: false))
+            try viewer.read { try $0.message() }
+        }
+    }
+
+    @Test("a request that comes while an update is sent is answered when something changes")
+    func pipelined() throws {
+        try withTemporaryDirectory { directory in
+            let served = try ServedGuest()
+            defer { served.close() }
+            served.guest.setLinearMode(400, 300, 32)
+            try served.server.listen(path: directory + "/screen")
+            let viewer = try SocketClient(directory + "/screen")
+            // More than the socket takes at once, so the update has begun and cannot end.
+            viewer.send(RFBTestClient.request(400, 300, incremental: false))
+            viewer.descriptor.waitUntilReadable()
+            viewer.send(RFBTestClient.request(400, 300))
+            try viewer.read { try $0.message() }
+            served.guest.memory.poke(4, UInt32(0x010203))
+            try viewer.read { try $0.message() }
+            #expect(viewer.client.pixels[1] == 0x010203)
         }
     }
 

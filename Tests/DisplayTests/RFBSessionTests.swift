@@ -276,6 +276,14 @@ struct RFBSessionTests {
             ])
     }
 
+    @Test("an empty clipboard text holds nothing up")
+    func emptyCutText() throws {
+        let pair = try Pair(Self.picture())
+        pair.events = []
+        try pair.say([6, 0, 0, 0, 0, 0, 0, 0] + RFBTestClient.pointer(1, 1, 0))
+        #expect(pair.events.count == 1)
+    }
+
     @Test("QEMU's extended keys are announced to who knows them")
     func announcement() throws {
         let pair = try Pair(Self.picture())

@@ -1,10 +1,10 @@
 import Linux
 
-/// One connection. On its loop's thread only.
+/// One connection. On its loop's thread only. It and its hub keep each other until the connection ends.
 final class RFBClient: EventHandler, @unchecked Sendable {
     private let descriptor: Descriptor
     private var session: RFBSession
-    private unowned let hub: RFBHub
+    private let hub: RFBHub
     /// What of the session's output is sent.
     private var sent = 0
     private var isClosed = false
@@ -65,7 +65,6 @@ final class RFBClient: EventHandler, @unchecked Sendable {
         if isClosed { return }
         if isWaiting { hub.lookIfDue() }
         flush()
-        if isWaiting { hub.isWaited() }
     }
 
     private func handle(_ event: RFBEvent) {
@@ -111,6 +110,7 @@ final class RFBClient: EventHandler, @unchecked Sendable {
         }
         if isEnding, sent == session.output.count { return hub.drop(self) }
         watch(waitsForRoom: sent < session.output.count || !session.updates.isBetweenUpdates)
+        if isWaiting { hub.isWaited() }
     }
 
     private func watch(waitsForRoom: Bool) {

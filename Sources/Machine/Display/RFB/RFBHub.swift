@@ -4,7 +4,7 @@ import Linux
 final class RFBHub: @unchecked Sendable {
     // @unchecked: touched on the loop's thread only.
 
-    /// More are refused.
+    /// One more takes the place of one who is not through the handshake, or is refused.
     static let clientsMax = 16
     /// Between two looks at the screen, in nanoseconds: after a change, and when nothing has changed for long.
     private static let intervals: ClosedRange<UInt64> = 30_000_000...120_000_000
@@ -34,9 +34,9 @@ final class RFBHub: @unchecked Sendable {
     }
 
     func start() throws(SystemError) {
-        timer = try Timer(on: loop) { [unowned self] in
-            isTimerSet = false
-            tick()
+        timer = try Timer(on: loop) { [weak self] in
+            self?.isTimerSet = false
+            self?.tick()
         }
     }
 
@@ -62,7 +62,11 @@ final class RFBHub: @unchecked Sendable {
     // MARK: Clients
 
     func attach(_ connection: consuming Descriptor) {
-        guard timer != nil, clients.count < Self.clientsMax, monotonicNanoseconds() >= refusesUntil else { return }
+        guard timer != nil, monotonicNanoseconds() >= refusesUntil else { return }
+        if clients.count >= Self.clientsMax {
+            guard let idle = clients.first(where: { !$0.isRunning }) else { return }
+            drop(idle)
+        }
         guard let security = security() else { return }
         lookIfDue()
         let session = RFBSession(

@@ -4,7 +4,7 @@ public import Linux
 /// Shows a screen to clients of the remote framebuffer protocol, and gives their keys and pointers to the machine.
 ///
 /// Belongs to an event loop: after `start` everything happens on its thread. The screen is drawn only while a client waits for changes, at
-/// most some thirty times a second, and less often the longer nothing changes.
+/// most some thirty times a second, and less often the longer nothing changes. Ends with `close`, not with its last reference.
 public final class RFBServer: @unchecked Sendable {
     // @unchecked: `hub` is touched on the loop's thread only.
 
@@ -93,7 +93,7 @@ public final class RFBServer: @unchecked Sendable {
 
 /// A listening socket of a server.
 final class RFBDoor: EventHandler, @unchecked Sendable {
-    private unowned let hub: RFBHub
+    private let hub: RFBHub
     private let descriptor: Descriptor?
     private let listener: InternetListener?
     private let accept: () -> Descriptor?

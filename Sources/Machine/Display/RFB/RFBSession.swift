@@ -235,7 +235,8 @@ package struct RFBSession {
             return 6
         case 6:  // ClientCutText
             guard bytes.count >= 8 else { return 0 }
-            phase = .skipping(Int(big32(4)))
+            let count = Int(big32(4))
+            if count > 0 { phase = .skipping(count) }
             return 8
         case 251:  // SetDesktopSize, of ExtendedDesktopSize
             guard bytes.count >= 8 else { return 0 }
