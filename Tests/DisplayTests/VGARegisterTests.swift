@@ -252,4 +252,36 @@ struct VGARegisterTests {
         #expect(guest.look().isResized)
         #expect(guest.screen.surface.width == 720)
     }
+
+    @Test("whatever stands in the registers, a look draws a picture", arguments: 0..<8)
+    func anything(seed: UInt64) {
+        let guest = GuestVGA(memory: 256 << 10)
+        guest.out(0x3c2, 0xc3)
+        // The constants of Knuth's MMIX generator.
+        var state = seed
+        func next() -> UInt64 {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return state >> 33
+        }
+        for round in 0..<400 {
+            let value = UInt8(truncatingIfNeeded: next())
+            switch next() % 8 {
+            case 0: guest.out(0x3c0, value)
+            case 1: guest.set(0x3c4, value & 7, UInt8(truncatingIfNeeded: next()))
+            case 2: guest.set(0x3ce, value & 15, UInt8(truncatingIfNeeded: next()))
+            case 3: guest.set(0x3d4, value & 31, UInt8(truncatingIfNeeded: next()))
+            case 4: guest.setDISPI(UInt16(value & 15), UInt16(truncatingIfNeeded: next() & 0x3ff))
+            case 5: guest.poke(0xa0000 + next() % 0x20000, value)
+            case 6: _ = guest.peek(0xa0000 + next() % 0x20000)
+            default: guest.out(0x3b0 + UInt16(value & 0x2f), UInt8(truncatingIfNeeded: next()))
+            }
+            guard round % 100 == 99 else { continue }
+            let change = guest.look(now: next())
+            let surface = guest.screen.surface
+            #expect(surface.pixels.count == surface.width * surface.height)
+            for rectangle in change.rectangles {
+                #expect(rectangle.clipped(width: surface.width, height: surface.height) == rectangle)
+            }
+        }
+    }
 }
