@@ -70,8 +70,9 @@ let package = Package(
         target(
             "Machine", "VMX",
             [
-                "Addresses", "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI",
-                "Display", "Input",
+                "Adapters", "Addresses", "Bytes", "Controllers", "Linux", "Messages", "KVM", "GuestMemory",
+                "DeviceModel",
+                "Chipset", "ACPI", "Display", "Input",
                 "GuestBoot", "SMBIOS", "BlockEngine", "NetEngine", "VMXConfig", "VMXControl", "Virtio", "VMDK",
                 "HostLink", "NetworkService",
             ]),
@@ -254,6 +255,7 @@ package.targets += [
             "BlockEngine", "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "TestFiles",
             "VirtioTestSupport",
         ]),
+    tests(
         "Adapters",
         ["DeviceModel", "GuestMemory", "Linux", "NetEngine", "NetTestSupport", "TestNetwork", "VirtioTestSupport"]),
     tests("BootMedium", ["Linux", "Signatures", "TestFiles"]),

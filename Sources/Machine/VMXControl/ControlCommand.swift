@@ -16,6 +16,8 @@ public enum ControlCommand {
           attach KEY=VALUE...       plug a device in, such as scsi0:1.fileName=data.vmdk
           detach DEVICE             pull a device out, such as scsi0:1
           answer QUESTION CHOICE    answer what it asks, both by number
+          insert DEVICE IMAGE       put a CD into a drive, such as sata0:1
+          eject DEVICE              take it out
           screenshot OUT.png        write a picture of its screen
           type TEXT                 type a text on its keyboard; \n is Enter
           watch                     print every change of its state until it ends
@@ -59,6 +61,8 @@ public enum ControlCommand {
         case ("pause", 0): return .pause
         case ("resume", 0): return .resume
         case ("watch", 0): return .watch
+        case ("insert", 2): return .insert(device: rest[0], path: rest[1])
+        case ("eject", 1): return .insert(device: rest[0], path: "")
         case ("screenshot", 1): return .screenshot(offset: 0)
         case ("type", 1): return .type(rest[0].replacing("\\n", with: "\n"))
         case ("detach", 1): return .detach(rest[0])
@@ -79,7 +83,8 @@ public enum ControlCommand {
     private static func screenshot(_ client: ControlClient, to path: String) throws(ControlError) -> Int32 {
         var file: [UInt8] = []
         while true {
-            guard case .picture(let total, let piece) = try client.ask(.screenshot(offset: UInt32(clamping: file.count)))
+            guard
+                case .picture(let total, let piece) = try client.ask(.screenshot(offset: UInt32(clamping: file.count)))
             else { return 69 }
             file += piece
             if file.count >= Int(total) || piece.isEmpty { break }

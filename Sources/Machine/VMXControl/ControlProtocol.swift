@@ -24,6 +24,8 @@ public enum ControlRequest: Equatable, Sendable {
     case screenshot(offset: UInt32)
     /// Types a text on the keyboard, with the US layout.
     case type(String)
+    /// Puts an image into a CD drive, by the prefix of its keys; an empty path takes out what is in it.
+    case insert(device: String, path: String)
 
     public struct Setting: Equatable, Sendable, MessageField {
         public var key: String
@@ -47,7 +49,7 @@ public enum ControlRequest: Equatable, Sendable {
 
     private enum Kind: UInt16 {
         case status = 1, pause, resume, shutdownGuest, powerOff, reset, statistics, attach, detach, answer, watch
-        case screenshot, type
+        case screenshot, type, insert
     }
 
     public func frame(request: UInt32) -> Frame {
@@ -78,6 +80,10 @@ public enum ControlRequest: Equatable, Sendable {
         case .type(let text):
             kind = .type
             writer.write(text)
+        case .insert(let device, let path):
+            kind = .insert
+            writer.write(device)
+            writer.write(path)
         }
         return Frame(kind: kind.rawValue, request: request, payload: writer.bytes)
     }
@@ -99,6 +105,7 @@ public enum ControlRequest: Equatable, Sendable {
         case .watch: self = .watch
         case .screenshot: self = .screenshot(offset: try reader.read())
         case .type: self = .type(try reader.read())
+        case .insert: self = .insert(device: try reader.read(), path: try reader.read())
         }
         try reader.finish()
     }

@@ -52,7 +52,9 @@ final class VideoMemory: FramebufferMemory, FramebufferMapper {
 
     /// Without a slot every access reaches the adapter: slow, and right.
     private func show(_ range: Range<Int>, at address: UInt64) -> Window? {
-        guard let slot = try? machine.addMemory(at: address, mapping, range: range, flags: .logDirty) else { return nil }
+        guard let slot = try? machine.addMemory(at: address, mapping, range: range, flags: .logDirty) else {
+            return nil
+        }
         return Window(slot: slot, page: range.lowerBound / 4096)
     }
 

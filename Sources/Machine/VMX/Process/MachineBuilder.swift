@@ -44,7 +44,7 @@ struct MachineBuilder {
             devices = try DeviceManager(machine, log, ioLoops: ioLoops)
             try addSerialPorts(to: machine, devices)
             if configuration.hasScreen { screen = try addScreen(to: machine, devices) }
-            for disk in configuration.disks { try devices.add(makeDisk(disk, in: machine)) }
+            try addDisks(to: machine, devices)
             for card in configuration.networkCards { try devices.add(makeCard(card, in: machine)) }
             try addVirtioDevices(to: machine, devices)
         } catch let failure as StartFailure {
@@ -110,8 +110,40 @@ struct MachineBuilder {
         }
     }
 
+    private func addDisks(to machine: Machine, _ devices: DeviceManager) throws {
+        let factory = DiskFactory(machine: machine, loops: ioLoops, configuration: configuration, log: log, ask: ask)
+        var buses: [[MachineConfiguration.Disk]] = []
+        for disk in configuration.disks {
+            if disk.controller == .virtio {
+                buses.append([disk])
+            } else if let last = buses.last?.last, last.controller != .virtio, last.address.kind == disk.address.kind,
+                last.address.bus == disk.address.bus
+            {
+                buses[buses.count - 1].append(disk)
+            } else {
+                buses.append([disk])
+            }
+        }
+        for disks in buses {
+            if let disk = disks.first, disk.controller == .virtio {
+                try devices.add(factory.make(disk))
+            } else {
+                for device in try ControllerFactory(disks: factory, control: deviceLoop).make(disks) {
+                    try devices.add(device)
+                }
+            }
+        }
+    }
+
+    /// A disk to plug into a running machine.
     func makeDisk(_ disk: MachineConfiguration.Disk, in machine: Machine) throws(StartFailure) -> MachineDevice {
-        try DiskFactory(machine: machine, loops: ioLoops, configuration: configuration, log: log, ask: ask).make(disk)
+        guard disk.controller == .virtio else {
+            throw StartFailure(
+                .configuration, "\(disk.address): only virtio disks can be plugged into a running machine")
+        }
+        return try DiskFactory(
+            machine: machine, loops: ioLoops, configuration: configuration, log: log, ask: ask
+        ).make(disk)
     }
 
     func makeCard(

@@ -231,8 +231,19 @@ public final class VMXProcess: @unchecked Sendable {
             let (total, piece) = try remoteScreen().screenshot(from: Int(offset), count: Frame.payloadMax / 2)
             return .picture(total: UInt32(clamping: total), piece: piece)
         case .type(let text): try remoteScreen().type(text)
+        case .insert(let name, let path): try insert(path, into: name)
         }
         return .done
+    }
+
+    private func insert(_ path: String, into name: String) throws(ControlReply.Refusal) {
+        guard let device = devices.device(name) else { throw .init(.notFound, "there is no device \(name)") }
+        guard let drive = device.drive else { throw .init(.notSupported, "\(name) is no CD drive") }
+        let isDone: Bool
+        do {
+            isDone = try drive.insert(path.isEmpty ? nil : resolve(path, in: directory))
+        } catch { throw .init(.badDevice, "\(error)") }
+        if !isDone { throw .init(.badState, "the guest has locked the CD in \(name); it was asked to let go of it") }
     }
 
     private func remoteScreen() throws(ControlReply.Refusal) -> RemoteScreen {
