@@ -50,18 +50,4 @@ struct KeyboardTests {
         #expect(keys.count == expected.count)
         for (key, wanted) in zip(keys, expected) { #expect(key == wanted) }
     }
-
-    @Test("scan codes of both sets")
-    func sets() {
-        #expect(Scancode(0x1e).set1(isDown: true) == [0x1e])
-        #expect(Scancode(0xcb).set1(isDown: false) == [0xe0, 0xcb])
-        #expect(Scancode(0x1e).set2(isDown: true) == [0x1c])
-        #expect(Scancode(0x1e).set2(isDown: false) == [0xf0, 0x1c])
-        #expect(Scancode(0xcb).set2(isDown: true) == [0xe0, 0x6b])
-        #expect(Scancode(0xd3).set2(isDown: false) == [0xe0, 0xf0, 0x71])
-        #expect(Scancode(0x41).set2(isDown: true) == [0x83])
-        #expect(Scancode.pause.set1(isDown: true) == [0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5])
-        #expect(Scancode.pause.set2(isDown: true) == [0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77])
-        #expect(Scancode.pause.set2(isDown: false) == [])
-    }
 }

@@ -191,16 +191,6 @@ struct GuestInputTests {
         #expect(try driver.report(slot).first == 0)
     }
 
-    @Test(
-        "keysyms find their keys",
-        arguments: [
-            (0x61, 0x1e), (0x41, 0x1e), (0x7c, 0x2b), (0x20, 0x39), (0xff0d, 0x1c), (0xffbe, 0x3b), (0xffc9, 0x58),
-            (0xffff, 0xe053), (0xff13, 0xe11d), (0xffb5, 0x4c), (0x3f, 0x35), (0x7e, 0x29),
-        ] as [(UInt32, UInt16)])
-    func keysyms(keysym: UInt32, code: UInt16) {
-        #expect(KeyCode(keysym: keysym) == KeyCode(set1: code))
-    }
-
     @Test("numbers that are no key are none")
     func noKeys() {
         #expect(KeyCode(set1: 0) == nil)
@@ -209,8 +199,6 @@ struct GuestInputTests {
         #expect(KeyCode(extendedKeyEvent: 0x80) == nil)
         #expect(KeyCode(extendedKeyEvent: 0x1ff) == nil)
         #expect(KeyCode(extendedKeyEvent: 0x9d) == KeyCode(set1: 0xe01d))
-        #expect(KeyCode(keysym: 0x0100_20ac) == nil)
-        #expect(KeyCode(keysym: .max) == nil)
     }
 
     @Test("lights come from the keyboard in use")
