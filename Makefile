@@ -7,7 +7,7 @@ PACKAGES := qemu-system-x86 qemu-utils kmod zstd cpio e2fsprogs python3-pytest d
 # The libraries that the binary is linked with.
 PACKAGES += libsodium-dev libncurses-dev libmbedtls-dev zlib1g-dev
 # The boot medium: its loader, firmware for guests and for simulated servers, and what packs it.
-PACKAGES += grub-common grub-pc-bin grub-efi-amd64-bin seabios ovmf ncurses-base xz-utils squashfs-tools
+PACKAGES += grub-common grub-pc-bin grub-efi-amd64-bin seabios ovmf ipxe-qemu ncurses-base xz-utils squashfs-tools
 # Tools that unit tests check us against; without them those tests say that they skip.
 PACKAGES += acpica-tools dmidecode dosfstools mtools fdisk chrony dnsmasq-base openssl gvncviewer vncsnapshot python3-pil
 

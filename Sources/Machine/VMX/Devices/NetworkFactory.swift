@@ -16,7 +16,7 @@ struct NetworkFactory {
 
     let machine: Machine
     let loops: [EventLoop]
-    let uuid: MachineUUID
+    let configuration: MachineConfiguration
     let log: MachineLog
 
     func make(_ card: MachineConfiguration.NetworkCard) throws(StartFailure) -> MachineDevice {
@@ -34,6 +34,7 @@ struct NetworkFactory {
             let function = VirtioPCIFunction(
                 device, interrupts: try machine.interrupts.messages(device.queues.count + 1),
                 binder: machine.doorbells, control: machine.deviceLoop, log: { log.warning("\(name): \($0)") })
+            try addBootROM(to: function, card)
             let path = kernel.isEmpty ? "user-space queues" : "vhost-net"
             return MachineDevice(
                 name: name, summary: "virtio network card \(card.address) on tap \(tap.name), \(path)",
@@ -42,6 +43,16 @@ struct NetworkFactory {
     }
 
     private static let bootNode = (driver: "ethernet", rest: "ethernet-phy@0")
+
+    /// Lets firmware boot from the card, by iPXE. A machine starts without that as well.
+    private func addBootROM(to function: PCIFunction, _ card: MachineConfiguration.NetworkCard) throws {
+        let name = "efi-\(card.adapter == .virtio ? "virtio" : card.adapter.rawValue).rom"
+        // UEFI has a driver of its own for virtio.
+        guard configuration.directBoot == nil, configuration.firmware == .bios || card.adapter != .virtio,
+            FirmwareFiles.path(of: name) != nil
+        else { return }
+        function.setExpansionROM(try ExpansionROM(FirmwareFiles.bytes(of: name, log), machine.virtualMachine))
+    }
 
     /// A card that VMware's machines have.
     private func makeEmulated(
@@ -66,13 +77,14 @@ struct NetworkFactory {
                 interrupts: vectors, log: warn)
             (function, statistics) = (adapter, { adapter.statistics })
         }
+        try addBootROM(to: function, card)
         return MachineDevice(
             name: name, summary: "\(card.adapter.rawValue) network card \(card.address) on tap \(tap.name)",
             function: function, bootNode: Self.bootNode, counters: { Self.counters(statistics()) })
     }
 
     private func openTap(_ card: MachineConfiguration.NetworkCard) throws(SystemError) -> TapBackend {
-        let name = card.tap ?? "v\(uuid.bytes.prefix(4).map(Self.hexadecimal).joined())-\(card.number)"
+        let name = card.tap ?? "v\(configuration.uuid.bytes.prefix(4).map(Self.hexadecimal).joined())-\(card.number)"
         let hasQueues = card.adapter == .virtio || card.adapter == .vmxnet3
         let tap = try TapBackend(name, queueCount: hasQueues ? card.queuePairs : 1)
         // A tap that the administrator named is the administrator's; one of ours joins its port group's bridge.

@@ -11,9 +11,6 @@ import VMXConfig
 
 /// Starts a machine through its firmware: SeaBIOS, or OVMF with its variables.
 struct FirmwareBoot {
-    /// Where firmware files may be: in the system image, and where Debian's packages seabios and ovmf put them.
-    static let directories = ["/usr/share/wafer/firmware", "/usr/share/seabios", "/usr/share/OVMF"]
-
     private static let bios = "bios-256k.bin"
     private static let uefi = "OVMF_CODE_4M.fd"
     private static let variables = "OVMF_VARS_4M.fd"
@@ -60,15 +57,7 @@ struct FirmwareBoot {
         return try Mapping(copying: bytes, "firmware \(name)")
     }
 
-    private func bytes(of name: String) throws -> [UInt8] {
-        let paths = Self.directories.map { "\($0)/\(name)" }
-        guard let path = paths.first(where: fileExists) else {
-            throw StartFailure(
-                .unavailable, "there is no firmware \(name) in \(Self.directories.joined(separator: ", "))")
-        }
-        log.info("Firmware \(path)")
-        return try readFile(path, limit: 16 << 20)
-    }
+    private func bytes(of name: String) throws -> [UInt8] { try FirmwareFiles.bytes(of: name, log) }
 
     private func addVariables(endingAt end: UInt64) throws {
         let template = try load(Self.variables)

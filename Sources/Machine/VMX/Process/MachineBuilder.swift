@@ -149,7 +149,7 @@ struct MachineBuilder {
     func makeCard(
         _ card: MachineConfiguration.NetworkCard, in machine: Machine
     ) throws(StartFailure) -> MachineDevice {
-        try NetworkFactory(machine: machine, loops: ioLoops, uuid: configuration.uuid, log: log).make(card)
+        try NetworkFactory(machine: machine, loops: ioLoops, configuration: configuration, log: log).make(card)
     }
 
     private func addVirtioDevices(to machine: Machine, _ devices: DeviceManager) throws {
