@@ -24,7 +24,7 @@ func fuzzKeyboardController(_ bytes: [UInt8]) {
         case 1: controller.write(region: 1, offset: 0, width: 1, value: UInt64(feed.byte()))
         case 2: _ = controller.read(region: 0, offset: 0, width: 1)
         case 3, 4: if let key = KeyCode(set1: feed.word()) { controller.key(key, down: feed.byte() & 1 != 0) }
-        case 5: if let key = KeyCode(keysym: feed.long()) { input.key(key, down: feed.byte() & 1 != 0) }
+        case 5: if let key = KeyCode(extendedKeyEvent: feed.long()) { input.key(key, down: feed.byte() & 1 != 0) }
         case 6:
             controller.move(
                 x: Int(Int16(bitPattern: feed.word())), y: Int(Int16(bitPattern: feed.word())),
