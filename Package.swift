@@ -45,6 +45,7 @@ let package = Package(
         target("Base", "Addresses"),
         target("Base", "Linux", ["CLinux", "Addresses"]),
         target("Base", "Messages", ["Bytes", "Linux"]),
+        target("Base", "SavedState", ["Bytes", "CLinux", "Linux"]),
         .systemLibrary(name: "CSodium", path: "Sources/Base/CSodium", providers: [.apt(["libsodium-dev"])]),
         target("Base", "Signatures", ["CSodium"]),
         .systemLibrary(name: "CMbedTLS", path: "Sources/Base/CMbedTLS", providers: [.apt(["libmbedtls-dev"])]),
@@ -53,11 +54,11 @@ let package = Package(
 
         // Machine: one virtual machine and what it is made of.
         target("Machine", "GuestMemory", ["Linux"]),
-        target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux"]),
-        target("Machine", "Chipset", ["Bytes", "DeviceModel", "GuestMemory", "Linux"]),
-        target("Machine", "KVM", ["CLinux", "Linux", "Bytes"]),
+        target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux", "SavedState"]),
+        target("Machine", "Chipset", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "SavedState"]),
+        target("Machine", "KVM", ["CLinux", "Linux", "Bytes", "SavedState"]),
         target("Machine", "BlockEngine", ["DeviceModel", "Linux"]),
-        target("Machine", "NetEngine", ["Linux"]),
+        target("Machine", "NetEngine", ["Linux", "SavedState"]),
         target("Machine", "ACPI", ["Bytes"]),
         target("Machine", "SMBIOS", ["Bytes"]),
         target("Machine", "GuestBoot", ["Bytes", "GuestMemory", "Linux"]),
@@ -68,9 +69,9 @@ let package = Package(
             [
                 "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI",
                 "GuestBoot", "SMBIOS", "BlockEngine", "NetEngine", "VMXConfig", "VMXControl", "Virtio", "VMDK",
-                "HostLink", "NetworkService",
+                "HostLink", "NetworkService", "SavedState",
             ]),
-        target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "NetEngine"]),
+        target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "SavedState"]),
 
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),

@@ -3,7 +3,7 @@ import Linux
 
 extension VirtualCPU {
     /// IA32_TSC, IA32_TSC_ADJUST and IA32_TSC_DEADLINE.
-    private static let timeStampMSR: UInt32 = 0x10
+    static let timeStampMSR: UInt32 = 0x10
     private static let timeStampAdjustMSR: UInt32 = 0x3B
     private static let deadlineMSR: UInt32 = 0x6E0
     /// What the kernel's list leaves out although it belongs to the state: the memory type ranges.
@@ -244,7 +244,7 @@ extension VirtualCPU {
 extension [CPUIDEntry] {
     /// Without what the kernel keeps up to date while the guest runs: whether it has its APIC, XSAVE and protection
     /// keys switched on, and how large its vector state is.
-    fileprivate var withoutRuntimeBits: [CPUIDEntry] {
+    var withoutRuntimeBits: [CPUIDEntry] {
         map { entry in
             var entry = entry
             switch (entry.leaf, entry.subleaf) {

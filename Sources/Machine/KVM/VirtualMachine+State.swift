@@ -25,9 +25,10 @@ extension VirtualMachine {
     ///   - keepRoutes: whether all routes and numbers given out become those of the state; otherwise only those of the
     ///     pins do, and devices allocate anew.
     ///   - advanceClock: whether the guest's clock shows the time that went by since the state was taken, as after a
-    ///     migration; otherwise it goes on from where it was, as after a suspension.
+    ///     migration; otherwise it goes on from where it was.
+    ///   - elapsed: how much time that was, in nanoseconds, for kernels that cannot tell themselves.
     public func restoreState(
-        _ state: VirtualMachineState, keepRoutes: Bool = false, advanceClock: Bool = false
+        _ state: VirtualMachineState, keepRoutes: Bool = false, advanceClock: Bool = false, elapsed: UInt64 = 0
     ) throws(KVMError) {
         guard (configuration.interruptController == .full) == (state.controllers != nil),
             (configuration.interruptController == .full && configuration.intervalTimer) == (state.intervalTimer != nil)
@@ -56,7 +57,7 @@ extension VirtualMachine {
             var raw = timer.raw
             try kvmCall(self.raw, WAFER_KVM_SET_PIT2, &raw, "set the interval timer")
         }
-        try setClock(state.clock, advance: advanceClock)
+        try setClock(state.clock, advance: advanceClock, elapsed: elapsed)
     }
 
     /// The guest's paravirtual clock.
@@ -72,14 +73,18 @@ extension VirtualMachine {
 
     /// Sets the guest's paravirtual clock.
     ///
-    /// - Parameter advance: add the wall time that went by since the clock was read, if it is known.
-    public func setClock(_ clock: ClockState, advance: Bool) throws(KVMError) {
+    /// - Parameters:
+    ///   - advance: add the wall time that went by since the clock was read.
+    ///   - elapsed: how much that was, in nanoseconds, as far as the caller knows. Used if the kernel does not know.
+    public func setClock(_ clock: ClockState, advance: Bool, elapsed: UInt64 = 0) throws(KVMError) {
         var raw = kvm_clock_data()
         raw.clock = clock.nanoseconds
         let canAdvance = system.check(.adjustClock) & Int(KVM_CLOCK_REALTIME) != 0
         if advance, canAdvance, let wallTime = clock.wallTime {
             raw.flags = UInt32(KVM_CLOCK_REALTIME)
             raw.realtime = wallTime
+        } else if advance {
+            raw.clock &+= elapsed
         }
         try kvmCall(self.raw, WAFER_KVM_SET_CLOCK, &raw, "set the guest's clock")
     }
