@@ -188,6 +188,7 @@ package.targets += [
         ],
         path: "Tests/DCUITests", exclude: ["Golden"], swiftSettings: common),
     tests("Messages", ["Linux"]),
+    tests("SavedState", ["Linux", "TestFiles"]),
     tests("Signatures"),
     tests("TLS", ["CMbedTLS", "Linux", "Signatures", "TLSTestServer", "TestCertificates", "TestFiles"]),
     .target(
@@ -226,7 +227,7 @@ package.targets += [
     tests("DeviceModel"),
     tests("NetEngine", ["Linux", "TestNetwork"]),
     tests("Chipset", ["DeviceModel", "GuestMemory", "Linux"]),
-    tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "TestFiles", "VMXControl"]),
+    tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "SavedState", "TestFiles", "VMXControl"]),
     tests("VMXControl", ["Messages"]),
     tests("KVM", ["CLinux", "Linux", "Bytes"]),
     .target(

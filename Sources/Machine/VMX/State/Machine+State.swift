@@ -14,25 +14,24 @@ extension Machine {
     /// - Parameter uuid: whose state it is.
     func takeState(uuid: [UInt8]) throws(StateError) -> [StateSection] {
         try checkParts()
-        var result: Result<[StateSection], StateError> = .success([])
         // On the loop of the devices: no timer of theirs fires, and nothing comes in, between one section and the next.
-        onDeviceLoop {
-            do throws(StateError) { result = .success(try self.takeSections(uuid)) } catch { result = .failure(error) }
+        return try onDeviceLoop { machine throws(StateError) in try machine.takeSections(uuid) }
+    }
+
+    private func onDeviceLoop<Value>(
+        _ work: @escaping @Sendable (Machine) throws(StateError) -> Value
+    ) throws(StateError) -> Value {
+        let done = Outcome<Value>()
+        deviceLoop.performAndWait {
+            do throws(StateError) { done.result = .success(try work(self)) } catch { done.result = .failure(error) }
         }
+        guard let result = done.result else { throw .cannotSave(section: "devices", "their loop has ended") }
         return try result.get()
     }
 
-    private func onDeviceLoop(_ work: () -> Void) {
-        withoutActuallyEscaping(work) { work in
-            let box = Unchecked(work)
-            deviceLoop.performAndWait { box.value() }
-        }
-    }
-
-    private struct Unchecked<Value>: @unchecked Sendable {
-        // @unchecked: used by the other thread only while this one waits for it.
-        let value: Value
-        init(_ value: Value) { self.value = value }
+    private final class Outcome<Value>: @unchecked Sendable {
+        // @unchecked: the other thread uses it only while this one waits.
+        var result: Result<Value, StateError>?
     }
 
     private func takeSections(_ uuid: [UInt8]) throws(StateError) -> [StateSection] {
@@ -80,11 +79,7 @@ extension Machine {
     /// - Parameter state: for this machine, as `SavedMachine` has checked.
     func restore(_ state: SavedMachine) throws(StateError) {
         try place(state.shape)
-        var result: Result<Void, StateError> = .success(())
-        onDeviceLoop {
-            do throws(StateError) { try self.restoreSections(state) } catch { result = .failure(error) }
-        }
-        try result.get()
+        try onDeviceLoop { machine throws(StateError) in try machine.restoreSections(state) }
         pci.remapAll()
     }
 
@@ -138,7 +133,7 @@ extension Machine {
 }
 
 /// A machine's saved state, taken apart and found to fit a machine.
-struct SavedMachine {
+struct SavedMachine: Sendable {
     let shape: SavedShape
     let kernel: VirtualMachineState
     let processors: [String: VirtualCPUState]

@@ -3,12 +3,12 @@ import Linux
 import SavedState
 
 /// What a saved machine was made of: the first section of its state. A machine that is made of something else cannot have it.
-struct SavedShape: FieldCoded, Equatable {
+struct SavedShape: FieldCoded, Equatable, Sendable {
     static let section = "machine"
     static let version: UInt32 = 1
 
     /// A device on PCI and where it is.
-    struct Place: FieldCoded, Equatable {
+    struct Place: FieldCoded, Equatable, Sendable {
         var name = ""
         /// The routing identifier.
         var address: UInt16 = 0
