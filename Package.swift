@@ -220,13 +220,16 @@ package.targets += [
     .target(
         name: "SimulatedDisk", dependencies: ["BlockStore", "Bytes", "Linux"], path: "Tests/Support/SimulatedDisk",
         swiftSettings: common),
+    .target(
+        name: "StateFixtures", dependencies: ["Linux", "SavedState"], path: "Tests/Support/StateFixtures",
+        exclude: ["Kept"], swiftSettings: common),
     tests("BlockStore", ["Linux", "TestFiles"]),
     tests("StateArea", ["Signatures", "SimulatedDisk"]),
     tests("BlockEngine", ["BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
     tests("GuestMemory"),
     tests("DeviceModel"),
     tests("NetEngine", ["Linux", "TestNetwork"]),
-    tests("Chipset", ["DeviceModel", "GuestMemory", "Linux"]),
+    tests("Chipset", ["DeviceModel", "GuestMemory", "Linux", "SavedState", "StateFixtures"]),
     tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "SavedState", "TestFiles", "VMXControl"]),
     tests("VMXControl", ["Messages"]),
     tests("KVM", ["CLinux", "Linux", "Bytes"]),
@@ -237,7 +240,7 @@ package.targets += [
         "Virtio",
         [
             "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
-            "VirtioTestSupport",
+            "SavedState", "StateFixtures", "VirtioTestSupport",
         ]),
     tests("BootMedium", ["Linux", "Signatures", "TestFiles"]),
     tests("FAT", ["Linux", "SimulatedDisk", "TestFiles"]),
