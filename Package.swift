@@ -263,10 +263,11 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "Addresses", "BlockTestSupport", "BootMedium", "Chipset", "DHCP", "DNSMessages", "DeviceModel", "FAT", "GuestBoot",
+            "Addresses", "BlockTestSupport", "BootMedium", "CLinux", "Chipset", "DHCP", "DNSMessages", "DeviceModel",
+            "FAT", "GuestBoot",
             "GuestMemory", "HostModel", "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine",
-            "SimulatedDisk", "StateArea", "TLS", "TLSTestServer", "Terminal", "TimeSync", "Virtio", "VirtioTestSupport",
-            "VMDK", "VMXConfig",
+            "SavedState", "SimulatedDisk", "StateArea", "TLS", "TLSTestServer", "Terminal", "TimeSync", "Virtio",
+            "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",

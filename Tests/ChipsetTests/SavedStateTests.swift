@@ -9,8 +9,11 @@ import Testing
 
 @Suite("Saved state of the chipset")
 struct SavedStateTests {
-    private func write(_ device: BusDevice, _ accesses: [(offset: UInt64, width: Int, value: UInt64)], region: Int = 0) {
-        for access in accesses { device.write(region: region, offset: access.offset, width: access.width, value: access.value) }
+    private func write(_ device: BusDevice, _ accesses: [(offset: UInt64, width: Int, value: UInt64)], region: Int = 0)
+    {
+        for access in accesses {
+            device.write(region: region, offset: access.offset, width: access.width, value: access.value)
+        }
     }
 
     @Test("the clock keeps its memory, its offset and what it interrupts for")

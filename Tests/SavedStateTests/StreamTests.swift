@@ -19,7 +19,8 @@ final class MemoryStream: StateSink, StateSource {
         var total = 0
         for piece in pieces {
             let count = min(piece.count, bytes.count - offset)
-            UnsafeMutableRawBufferPointer(start: piece.base, count: count).copyBytes(from: bytes[offset..<offset + count])
+            UnsafeMutableRawBufferPointer(start: piece.base, count: count).copyBytes(
+                from: bytes[offset..<offset + count])
             offset += count
             total += count
             if count < piece.count { break }
@@ -28,7 +29,7 @@ final class MemoryStream: StateSink, StateSource {
     }
 }
 
-/// Guest memory in two pieces: from page 0 and from page 1000 on.
+/// Guest memory in two pieces: from page 0 and from page 1,000,000 on.
 final class TestMemory {
     let mapping: Mapping
     let pages: Int
@@ -38,7 +39,7 @@ final class TestMemory {
         self.pages = pages
         mapping = try Mapping(anonymous: pages * 4096, "memory")
         state.add(0, mapping.base, count: pages / 2 * 4096)
-        state.add(1000 << 12, mapping.base + pages / 2 * 4096, count: (pages - pages / 2) * 4096)
+        state.add(1_000_000 << 12, mapping.base + pages / 2 * 4096, count: (pages - pages / 2) * 4096)
     }
 
     var bytes: [UInt8] {
@@ -52,7 +53,7 @@ final class TestMemory {
 
     func write(_ writer: StateWriter, isFirst: Bool = true) throws {
         try writer.write(0..<UInt64(pages / 2), of: state, isFirst: isFirst)
-        try writer.write(1000..<1000 + UInt64(pages - pages / 2), of: state, isFirst: isFirst)
+        try writer.write(1_000_000..<1_000_000 + UInt64(pages - pages / 2), of: state, isFirst: isFirst)
     }
 }
 
@@ -98,7 +99,8 @@ struct StreamTests {
         let result = try read(bytes, copy)
         #expect(result.sections == sections)
         #expect(result.pages == 7)
-        #expect(copy.bytes == original.bytes)
+        let isSame = copy.bytes == original.bytes
+        #expect(isSame)
         #expect(bytes.count == 4096 * (1 + 3 + 1 + 7 + 1))
     }
 
@@ -115,7 +117,8 @@ struct StreamTests {
         try writer.write(sections)
         try writer.finish()
         #expect(try read(stream.bytes, copy).sections == sections)
-        #expect(copy.bytes == original.bytes)
+        let isSame = copy.bytes == original.bytes
+        #expect(isSame)
     }
 
     @Test("more pages and more gaps than a record holds are spread over several")
@@ -125,7 +128,8 @@ struct StreamTests {
         let copy = try TestMemory(pages: 3000)
         let bytes = try write(original)
         try read(bytes, copy)
-        #expect(copy.bytes == original.bytes)
+        let isSame = copy.bytes == original.bytes
+        #expect(isSame)
     }
 
     @Test("a byte that changed anywhere is found before the end")
@@ -142,7 +146,9 @@ struct StreamTests {
     func truncation() throws {
         let bytes = try write(memory())
         for count in stride(from: 0, to: bytes.count, by: 512) {
-            #expect(throws: StateError.self, "\(count) bytes") { try read(Array(bytes[..<count]), TestMemory(pages: 64)) }
+            #expect(throws: StateError.self, "\(count) bytes") {
+                try read(Array(bytes[..<count]), TestMemory(pages: 64))
+            }
         }
         // A record in the middle is missing.
         #expect(throws: StateError.self) {
@@ -185,7 +191,8 @@ struct StreamTests {
             let reader = try StateReader(StateFileSource(path))
             let copy = try TestMemory(pages: 64)
             while try reader.next(into: copy.state) != .end {}
-            #expect(copy.bytes == original.bytes)
+            let isSame = copy.bytes == original.bytes
+            #expect(isSame)
             do { _ = try StateFileSink(path) }
             #expect(try listDirectory(directory) == ["machine.vmss"])
         }

@@ -131,4 +131,160 @@ struct SuspendTests {
             #expect(text.utf8.count >= 80)
         }
     }
+
+    /// Tries to resume in a rig; gives why it did not work. Nothing ran then.
+    private func refusal(_ path: String, _ rig: Rig) -> String {
+        do {
+            try rig.run { try $0.resume(from: path) }
+            Issue.record("it was resumed")
+            return ""
+        } catch {
+            #expect(rig.machine.state == .poweredOff)
+            #expect(rig.transcript.text.isEmpty)
+            return "\(error)"
+        }
+    }
+
+    @Test("a state of another machine is refused by name before anything runs")
+    func mismatches() throws {
+        try withTemporaryDirectory { directory in
+            let path = directory + "/state.vmss"
+            _ = try saved(path)
+            #expect(
+                refusal(path, try Rig(memory: 32 << 20))
+                    == "machine: it was saved with bytes of memory: 16777216, and has 33554432 now")
+            #expect(
+                refusal(path, try Rig(processors: 2)) == "machine: it was saved with processors: 1, and has 2 now")
+            let more = try Rig { machine in
+                machine.addPart("serial1", Uart16550(interrupt: machine.interrupts.line(3), backend: Transcript()))
+            }
+            #expect(refusal(path, more) == "it says nothing of serial1, which this machine has")
+            let card = try Rig { machine in
+                let function = PCIFunction(space: PCIConfigurationSpace(vendor: 1, device: 2, classCode: 0), bars: [])
+                try machine.pci.plug(function)
+                machine.addPart("ethernet0", function)
+            }
+            #expect(refusal(path, card) == "it says nothing of ethernet0, which this machine has")
+        }
+    }
+
+    @Test("a file that is damaged, cut off or from a later version is refused")
+    func damage() throws {
+        try withTemporaryDirectory { directory in
+            let path = directory + "/state.vmss"
+            _ = try saved(path)
+            let bytes = try readFile(path)
+            var changed = bytes
+            changed[bytes.count - 2 * 4096 - 100] ^= 1
+            try Files.replace(path, with: changed)
+            #expect(refusal(path, try Rig()).contains("the checksum is wrong"))
+            try Files.replace(path, with: Array(bytes.dropLast(4096)))
+            #expect(refusal(path, try Rig()).contains("it ends here, and is not whole"))
+            changed = bytes
+            changed[8] = 9
+            try Files.replace(path, with: changed)
+            #expect(
+                refusal(path, try Rig()) == "its format has version 9, which is not known; the newest known is 1")
+            #expect(refusal(directory + "/nothing", try Rig()).contains("nothing"))
+            try Files.replace(path, with: bytes)
+            let rig = try Rig()
+            try rig.run { rig in
+                try rig.resume(from: path)
+                rig.waitForText(5)
+                rig.machine.powerOff()
+            }
+        }
+    }
+
+    @Test("a section of a later version is refused by its name")
+    func futureSection() throws {
+        try withTemporaryDirectory { directory in
+            let path = directory + "/state.vmss"
+            _ = try saved(path)
+            try rewrite(path) { section in if section.name == "rtc" { section.version = 7 } }
+            #expect(refusal(path, try Rig()) == "rtc: version 7 is not known; the newest known is 1")
+            try rewrite(path) { section in if section.name == "rtc" { section.name = "clock" } }
+            #expect(refusal(path, try Rig()) == "it says nothing of rtc, which this machine has")
+        }
+    }
+
+    /// Changes sections of a file, of which memory is left out.
+    private func rewrite(_ path: String, _ change: (inout StateSection) -> Void) throws {
+        let reader = try StateReader(StateFileSource(path))
+        guard case .sections(var sections) = try reader.next(into: StateMemory()) else {
+            throw StateError.missingSection("")
+        }
+        for index in sections.indices { change(&sections[index]) }
+        let sink = try StateFileSink(path)
+        let writer = try StateWriter(sink, stream: 1, program: "")
+        try writer.write(sections)
+        try writer.finish()
+        try sink.finish()
+    }
+
+    @Test("a guest whose suspension fails runs on")
+    func failure() throws {
+        let rig = try Rig { machine in
+            // No part: nobody has said how it is saved.
+            try machine.ports.map(Unknown(), at: 0x300, count: 1)
+        }
+        try rig.run { rig in
+            try rig.machine.powerOn()
+            rig.waitForText(5)
+            for path in ["/tmp/never.vmss", "/nowhere/at/all.vmss"] {
+                #expect(throws: StateError.self) { try rig.suspend(to: path) }
+                #expect(!fileExists(path))
+                #expect(rig.machine.state == .running)
+                rig.waitForText(rig.transcript.text.utf8.count + 5)
+            }
+            rig.machine.powerOff()
+        }
+        for (index, letter) in rig.transcript.text.utf8.enumerated() {
+            #expect(letter == UInt8(ascii: "a") + UInt8(index % 26))
+        }
+    }
+
+    private final class Unknown: BusDevice, @unchecked Sendable {}
+
+    @Test("a machine that was paused can be suspended, one that is off cannot")
+    func states() throws {
+        try withTemporaryDirectory { directory in
+            let path = directory + "/state.vmss"
+            let rig = try Rig()
+            try rig.run { rig in
+                #expect(throws: StateError.cannotSave(section: "machine", "it is poweredOff")) {
+                    try rig.suspend(to: path)
+                }
+                try rig.machine.powerOn()
+                rig.waitForText(5)
+                rig.machine.pause()
+                try rig.suspend(to: path)
+            }
+            #expect(fileExists(path))
+        }
+    }
+
+    @Test("the guest's clocks show the time that went by")
+    func clocks() throws {
+        try withTemporaryDirectory { directory in
+            let path = directory + "/state.vmss"
+            let rig = try Rig()
+            try rig.run { rig in
+                try rig.machine.powerOn()
+                rig.waitForText(5)
+                try rig.suspend(to: path)
+            }
+            let before = try rig.machine.virtualMachine.clock().nanoseconds
+            let began = monotonicNanoseconds()
+            Self.pause(milliseconds: 300)
+            let copy = try Rig()
+            try copy.run { copy in
+                try copy.resume(from: path)
+                let passed = Int64(try copy.machine.virtualMachine.clock().nanoseconds) - Int64(before)
+                // The old machine's clock was read a little after it was saved.
+                #expect(abs(passed - Int64(monotonicNanoseconds() - began)) < 100_000_000)
+                copy.machine.powerOff()
+            }
+        }
+    }
 }

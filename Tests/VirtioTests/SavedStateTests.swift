@@ -71,7 +71,10 @@ struct SavedStateTests {
         rig.offer(BlockRig.Kind.write, sector: 1, out: blockPattern(512, seed: 1))
         rig.kick()
         rig.rig.function.pause()
-        #expect(throws: StateError.cannotSave(section: "x.virtio", "queue 0: \(rig.rig.device.queues[0].ring.inFlight) requests are not finished")) {
+        #expect(
+            throws: StateError.cannotSave(
+                section: "x.virtio", "queue 0: \(rig.rig.device.queues[0].ring.inFlight) requests are not finished")
+        ) {
             _ = try sections(rig.rig.function)
         }
         let section = try StateSection("disk", of: rig.rig.device)
@@ -89,7 +92,8 @@ struct SavedStateTests {
         let (before, after) = (try TestInterrupts(3), try TestInterrupts(3))
         func make(_ interrupts: TestInterrupts) throws -> VirtioPCIFunction {
             function(
-                try VirtioBlock(MemoryBlockBackend(capacity: 1 << 20), ram: rig.rig.memory.ram, loops: [nil]), interrupts)
+                try VirtioBlock(MemoryBlockBackend(capacity: 1 << 20), ram: rig.rig.memory.ram, loops: [nil]),
+                interrupts)
         }
         let original = try make(before)
         // Vector 1: a message, not masked. Vector 2: masked.
@@ -117,7 +121,8 @@ struct SavedStateTests {
         func fresh(_ queues: Int = 1) throws -> VirtioPCIFunction {
             function(
                 try VirtioBlock(
-                    MemoryBlockBackend(capacity: 1 << 20), ram: memory.ram, loops: [nil], queueCount: queues, queueSize: 64))
+                    MemoryBlockBackend(capacity: 1 << 20), ram: memory.ram, loops: [nil], queueCount: queues,
+                    queueSize: 64))
         }
         try StateFixtures.check("virtio", rig.rig.function) { try fresh() }
         try StateFixtures.check("virtio.pci", rig.rig.function.pciState) { try fresh().pciState }
@@ -160,7 +165,8 @@ struct SavedStateTests {
         let memory = try GuestMemory(count: 4 << 20)
         func make(_ peer: Peer) throws -> VirtioNet {
             try VirtioNet(
-                .init(address: NetEngine.MACAddress(rawValue: 0x5056_0000_0001)), backend: peer, memory: memory, loops: [])
+                .init(address: NetEngine.MACAddress(rawValue: 0x5056_0000_0001)), backend: peer, memory: memory,
+                loops: [])
         }
         let net = try make(Peer())
         net.setAddress(NetEngine.MACAddress(rawValue: 0x5056_0000_0002))

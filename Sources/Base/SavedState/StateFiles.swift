@@ -25,7 +25,7 @@ public final class StateFileSink: StateSink {
 
     @unsafe public func write(_ pieces: UnsafeMutableBufferPointer<IOVector>) throws(StateError) {
         var count = 0
-        for unsafe piece in unsafe pieces { unsafe count += piece.count }
+        for unsafepiece in unsafe pieces { unsafe count += piece.count }
         do throws(SystemError) {
             unsafe try file.write(vectors: pieces, at: offset, path)
         } catch { throw .system(error) }

@@ -183,7 +183,7 @@ import Linux
         let places = unsafe Array(vectors[..<used])
         if used > 0 { try read(used, bytes) }
         var checksum = checksum
-        for unsafe place in unsafe places { unsafe checksum = wafer_crc32c(checksum, place.base, place.count) }
+        for unsafeplace in unsafe places { unsafe checksum = wafer_crc32c(checksum, place.base, place.count) }
         guard checksum == record.checksum else { throw damaged("the checksum is wrong") }
         offset += UInt64(StateFormat.page + bytes)
         pages += UInt64(data)

@@ -28,18 +28,17 @@ public struct VirtualCPUState: Hashable, Sendable {
     /// The kernel's `struct kvm_nested_state` with its data, if the guest runs guests.
     public internal(set) var nested: [UInt8] = []
     public internal(set) var events = VirtualCPUEvents()
+    /// The host's wall time when the time-stamp counter was read, in nanoseconds since 1970.
+    public internal(set) var wallTime: UInt64 = 0
 
     public init() {}
 
-    /// Lets the time-stamp counter show that time went by since the state was taken.
-    public mutating func advanceTimeStamp(nanoseconds: UInt64) {
+    /// How far the time-stamp counter has come since the state was taken, in ticks.
+    func timeStampAdvance() -> UInt64 {
         // The product of nanoseconds and kHz can take more than 64 bits.
-        let (high, low) = nanoseconds.multipliedFullWidth(by: UInt64(timeStampFrequency))
-        guard high < 1_000_000 else { return }
-        let ticks = UInt64(1_000_000).dividingFullWidth((high, low)).quotient
-        for index in modelSpecific.indices where modelSpecific[index].index == VirtualCPU.timeStampMSR {
-            modelSpecific[index].value &+= ticks
-        }
+        let elapsed = WallTime.elapsed(since: wallTime)
+        let (high, low) = elapsed.multipliedFullWidth(by: UInt64(timeStampFrequency))
+        return high < 1_000_000 ? UInt64(1_000_000).dividingFullWidth((high, low)).quotient : 0
     }
 
     /// The features that the guest saw on the processor.
@@ -77,6 +76,7 @@ extension VirtualCPUState: FieldCoded {
         coder.list(&cpuid, limit: CPUIDTable.limit)
         coder.blob(&nested, limit: 1 << 16)
         coder.field(&events)
+        coder.field(&wallTime)
     }
 }
 

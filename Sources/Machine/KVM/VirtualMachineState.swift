@@ -75,7 +75,7 @@ public struct IntervalTimerState: Hashable, Sendable {
 public struct ClockState: Hashable, Sendable {
     /// Nanoseconds since the guest was started.
     public internal(set) var nanoseconds: UInt64 = 0
-    /// The host's wall time at the same moment, in nanoseconds since 1970; nil if the kernel could not say.
+    /// The host's wall time at the same moment, in nanoseconds since 1970; nil if it is not known.
     public internal(set) var wallTime: UInt64?
     /// The host's time-stamp counter at the same moment; nil if the kernel could not say.
     public internal(set) var hostTimeStamp: UInt64?

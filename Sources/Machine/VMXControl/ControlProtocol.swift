@@ -44,7 +44,8 @@ public enum ControlRequest: Equatable, Sendable {
     }
 
     private enum Kind: UInt16 {
-        case status = 1, pause, resume, shutdownGuest, powerOff, reset, statistics, attach, detach, answer, watch, suspend
+        case status = 1, pause, resume, shutdownGuest, powerOff, reset, statistics, attach, detach, answer, watch,
+            suspend
     }
 
     public func frame(request: UInt32) -> Frame {

@@ -1,6 +1,6 @@
-public import SavedState
 import Glibc
 import Linux
+public import SavedState
 public import Testing
 
 /// What every device with saved state must be able to do, and the states that were kept when a version was new: later versions must
@@ -26,7 +26,9 @@ public enum StateFixtures {
         for count in stride(from: 0, to: section.bytes.count, by: max(1, section.bytes.count / 64)) {
             var cut = section
             cut.bytes.removeLast(section.bytes.count - count)
-            #expect(throws: StateError.self, "\(count) bytes", sourceLocation: location) { try cut.restore(to: fresh()) }
+            #expect(throws: StateError.self, "\(count) bytes", sourceLocation: location) {
+                try cut.restore(to: fresh())
+            }
         }
         var longer = section
         longer.bytes.append(0)

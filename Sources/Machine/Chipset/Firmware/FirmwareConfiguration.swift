@@ -84,7 +84,9 @@ public final class FirmwareConfiguration: BusDevice, @unchecked Sendable {
         coder.optional(&key, "item")
         coder.field(&state.offset, "offset")
         coder.field(&state.addressHigh, "address")
-        var written = state.written.sorted { $0.key < $1.key }.map { Written(key: items.key(of: $0.key), bytes: $0.value) }
+        var written = state.written.sorted { $0.key < $1.key }.map {
+            Written(key: items.key(of: $0.key), bytes: $0.value)
+        }
         coder.list(&written, limit: 1 << 14, "written items")
         guard coder.isReading, coder.failure == nil else { return }
         // An item that this version lacks reads as zeros, as it does for a guest that asks for one.

@@ -278,7 +278,9 @@ public final class Machine: @unchecked Sendable {
         parkAll()
         do {
             // What the guest asked for with its last instruction is still to come.
-            if events.isPending { throw StateError.cannotSave(section: "machine", "it is about to be reset or powered off") }
+            if events.isPending {
+                throw StateError.cannotSave(section: "machine", "it is about to be reset or powered off")
+            }
             pci.pauseAll()
             try save(self)
         } catch {

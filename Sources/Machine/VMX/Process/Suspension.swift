@@ -46,7 +46,8 @@ struct Suspension {
         } catch {
             throw StartFailure(
                 .configuration,
-                "cannot resume from \(path): \(error); to start afresh, take checkpoint.vmState out of \(configuration.file)")
+                "cannot resume from \(path): \(error); to start afresh, take checkpoint.vmState out of \(configuration.file)"
+            )
         }
         removeFile(path)
         log.info("Resumed from \(path) in \((monotonicNanoseconds() - began) / 1_000_000) ms")

@@ -109,7 +109,7 @@ extension Machine {
         let elapsed = SavedShape.now.subtractingReportingOverflow(state.shape.wallTime)
         // A clock that was set back meanwhile says nothing.
         let nanoseconds = elapsed.overflow ? 0 : elapsed.partialValue
-        try restoreProcessors(state, nanoseconds)
+        try restoreProcessors(state)
         for (name, device) in parts {
             for (suffix, part) in device.stateParts {
                 try state.section(name + suffix).restore(to: part, elapsed: nanoseconds)
@@ -117,16 +117,15 @@ extension Machine {
         }
     }
 
-    private func restoreProcessors(_ state: SavedMachine, _ elapsed: UInt64) throws(StateError) {
+    private func restoreProcessors(_ state: SavedMachine) throws(StateError) {
         do throws(KVMError) {
-            try virtualMachine.restoreState(state.kernel, advanceClock: true, elapsed: elapsed)
+            try virtualMachine.restoreState(state.kernel, advanceClock: true)
         } catch { throw .mismatch(section: Self.kernelSection, "\(error)") }
         for thread in vcpus {
             let name = Self.processorSection(thread)
-            guard var processor = state.processors[name] else { throw .missingSection(name) }
-            processor.advanceTimeStamp(nanoseconds: elapsed)
+            guard let processor = state.processors[name] else { throw .missingSection(name) }
             do throws(KVMError) {
-                try thread.vcpu.restoreState(processor)
+                try thread.vcpu.restoreState(processor, advanceClock: true)
             } catch { throw .mismatch(section: name, "\(error)") }
         }
     }
@@ -191,7 +190,8 @@ struct SavedMachine: Sendable {
         let missing = state.features.subtracting(CPUFeatureSet(try vcpu.cpuid()))
         guard missing.isEmpty else {
             let names = missing.features.map(\.name).joined(separator: ", ")
-            throw .badState("the guest uses features that its processor lacks here: \(names.isEmpty ? "unnamed ones" : names)")
+            throw .badState(
+                "the guest uses features that its processor lacks here: \(names.isEmpty ? "unnamed ones" : names)")
         }
     }
 

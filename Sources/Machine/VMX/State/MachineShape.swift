@@ -90,7 +90,9 @@ struct SavedShape: FieldCoded, Equatable, Sendable {
                 throw .mismatch(section: Self.section, "it was saved with \(what) \(saved), and has \(here) now")
             }
         }
-        guard uuid == present.uuid else { throw .mismatch(section: Self.section, "it is another machine's, with another UUID") }
+        guard uuid == present.uuid else {
+            throw .mismatch(section: Self.section, "it is another machine's, with another UUID")
+        }
         try same(memory, present.memory, "bytes of memory:")
         try same(processors, present.processors, "processors:")
         try same(coresPerSocket, present.coresPerSocket, "cores of a socket:")

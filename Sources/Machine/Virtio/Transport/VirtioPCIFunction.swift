@@ -251,7 +251,9 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
             // Only an enabled queue has a ring, and one that the driver set up badly had none.
             guard ring.isConfigured else { continue }
             let queue = restored.queues[index]
-            let fault = queue.isEnabled ? device.queues[index].restore(ring, queue.layout, restored.accepted) : "it is not enabled"
+            let fault =
+                queue.isEnabled
+                ? device.queues[index].restore(ring, queue.layout, restored.accepted) : "it is not enabled"
             if let fault { return coder.fail("queue \(index): \(fault)") }
         }
         interruptStatus.withLock { $0 = status }
