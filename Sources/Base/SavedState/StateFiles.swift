@@ -25,7 +25,7 @@ public final class StateFileSink: StateSink {
 
     @unsafe public func write(_ pieces: UnsafeMutableBufferPointer<IOVector>) throws(StateError) {
         var count = 0
-        for unsafepiece in unsafe pieces { unsafe count += piece.count }
+        for index in pieces.indices { unsafe count += pieces[index].count }
         do throws(SystemError) {
             unsafe try file.write(vectors: pieces, at: offset, path)
         } catch { throw .system(error) }

@@ -183,7 +183,9 @@ import Linux
         let places = unsafe Array(vectors[..<used])
         if used > 0 { try read(used, bytes) }
         var checksum = checksum
-        for unsafeplace in unsafe places { unsafe checksum = wafer_crc32c(checksum, place.base, place.count) }
+        for index in unsafe places.indices {
+            unsafe checksum = wafer_crc32c(checksum, places[index].base, places[index].count)
+        }
         guard checksum == record.checksum else { throw damaged("the checksum is wrong") }
         offset += UInt64(StateFormat.page + bytes)
         pages += UInt64(data)
