@@ -49,6 +49,7 @@ let package = Package(
         .systemLibrary(name: "CSodium", path: "Sources/Base/CSodium", providers: [.apt(["libsodium-dev"])]),
         target("Base", "Signatures", ["CSodium"]),
         .systemLibrary(name: "CMbedTLS", path: "Sources/Base/CMbedTLS", providers: [.apt(["libmbedtls-dev"])]),
+        .systemLibrary(name: "CZlib", path: "Sources/Base/CZlib", providers: [.apt(["zlib1g-dev"])]),
         target("Base", "TLS", ["Addresses", "CMbedTLS"]),
         target("Base", "Log", ["Linux"]),
 
@@ -56,9 +57,12 @@ let package = Package(
         target("Machine", "GuestMemory", ["Linux"]),
         target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux", "SavedState"]),
         target("Machine", "Chipset", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "SavedState"]),
+        target("Machine", "Display", ["Addresses", "CMbedTLS", "CZlib", "DeviceModel", "Linux"]),
         target("Machine", "KVM", ["CLinux", "Linux", "Bytes", "SavedState"]),
+        target("Machine", "Input", ["DeviceModel", "GuestMemory", "Linux"]),
         target("Machine", "BlockEngine", ["DeviceModel", "Linux"]),
         target("Machine", "NetEngine", ["Linux", "SavedState"]),
+        target("Machine", "Controllers", ["DeviceModel", "GuestMemory", "Linux"]),
         target("Machine", "ACPI", ["Bytes"]),
         target("Machine", "SMBIOS", ["Bytes"]),
         target("Machine", "GuestBoot", ["Bytes", "GuestMemory", "Linux"]),
@@ -67,11 +71,14 @@ let package = Package(
         target(
             "Machine", "VMX",
             [
-                "Bytes", "Linux", "Messages", "KVM", "GuestMemory", "DeviceModel", "Chipset", "ACPI",
+                "Adapters", "Addresses", "Bytes", "Controllers", "Linux", "Messages", "KVM", "GuestMemory",
+                "DeviceModel",
+                "Chipset", "ACPI", "Display", "Input",
                 "GuestBoot", "SMBIOS", "BlockEngine", "NetEngine", "VMXConfig", "VMXControl", "Virtio", "VMDK",
                 "HostLink", "NetworkService", "SavedState",
             ]),
         target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "SavedState"]),
+        target("Machine", "Adapters", ["DeviceModel", "GuestMemory", "Linux", "NetEngine"]),
 
         // Storage: disks, file systems, datastores.
         target("Storage", "VMDK", ["Bytes", "Linux"]),
@@ -230,18 +237,32 @@ package.targets += [
     tests("DeviceModel"),
     tests("NetEngine", ["Linux", "TestNetwork"]),
     tests("Chipset", ["DeviceModel", "GuestMemory", "Linux", "SavedState", "StateFixtures"]),
+    tests("Display", ["Addresses", "CZlib", "DeviceModel", "Linux", "TestFiles"]),
+    tests("Input", ["DeviceModel", "GuestMemory", "Linux", "VirtioTestSupport"]),
     tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "SavedState", "TestFiles", "VMXControl"]),
     tests("VMXControl", ["Messages"]),
     tests("KVM", ["CLinux", "Linux", "Bytes"]),
     .target(
         name: "VirtioTestSupport", dependencies: ["DeviceModel", "GuestMemory", "Linux", "Virtio"],
         path: "Tests/Support/VirtioTestSupport", swiftSettings: common),
+    .target(
+        name: "NetTestSupport", dependencies: ["Linux", "NetEngine"], path: "Tests/Support/NetTestSupport",
+        swiftSettings: common),
     tests(
         "Virtio",
         [
-            "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "TestNetwork",
-            "SavedState", "StateFixtures", "VirtioTestSupport",
+            "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine",
+            "NetTestSupport", "SavedState", "StateFixtures", "TestNetwork", "VirtioTestSupport",
         ]),
+    tests(
+        "Controllers",
+        [
+            "BlockEngine", "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "TestFiles",
+            "VirtioTestSupport",
+        ]),
+    tests(
+        "Adapters",
+        ["DeviceModel", "GuestMemory", "Linux", "NetEngine", "NetTestSupport", "TestNetwork", "VirtioTestSupport"]),
     tests("BootMedium", ["Linux", "Signatures", "TestFiles"]),
     tests("FAT", ["Linux", "SimulatedDisk", "TestFiles"]),
     tests("SystemImage", ["BootMedium", "Linux", "Signatures", "TestFiles"]),
@@ -263,11 +284,10 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "Addresses", "BlockTestSupport", "BootMedium", "CLinux", "Chipset", "DHCP", "DNSMessages", "DeviceModel",
-            "FAT", "GuestBoot",
-            "GuestMemory", "HostModel", "HostService", "Linux", "Log", "Logging", "Messages", "NetEngine",
-            "SavedState", "SimulatedDisk", "StateArea", "TLS", "TLSTestServer", "Terminal", "TimeSync", "Virtio",
-            "VirtioTestSupport", "VMDK", "VMXConfig",
+            "Adapters", "Addresses", "BlockTestSupport", "BootMedium", "CLinux", "Chipset", "Controllers", "DeviceModel",
+            "DHCP", "Display", "DNSMessages", "FAT", "GuestBoot", "GuestMemory", "HostModel", "HostService", "Input",
+            "Linux", "Log", "Logging", "Messages", "NetEngine", "SavedState", "SimulatedDisk", "StateArea", "Terminal", "TimeSync",
+            "TLS", "TLSTestServer", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
         name: "FuzzCorpusTests", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/FuzzCorpusTests",

@@ -96,7 +96,8 @@ def _copy_modules(kernel: Kernel, modules: list[str], tree: Path) -> None:
 
 # Firmware for guests: Debian's, and where the system image has it.
 FIRMWARE = [
-    "/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/vgabios-stdvga.bin", "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"]
+    "/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/vgabios-stdvga.bin", "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd",
+    *(f"/usr/lib/ipxe/qemu/efi-{card}.rom" for card in ("virtio", "vmxnet3", "e1000", "e1000e"))]
 
 
 def wafer(binary: Path) -> bytes:

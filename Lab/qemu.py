@@ -40,6 +40,8 @@ class Machine:
     forwards: dict[int, tuple[str, int]] = field(default_factory=dict)
     # Whether there is a network adapter.
     network: bool = True
+    # A directory that the first adapter's network serves by TFTP, and the file in it that its DHCP server names for booting.
+    boot_files: tuple[Path, str] | None = None
     # More network adapters, as values of -netdev without the id.
     links: list[str] = field(default_factory=list)
     # Whether the processor can run guests.
@@ -124,7 +126,8 @@ def arguments(
     else:
         words += start.arguments()
     forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-{address}:{port}" for here, (address, port) in machine.forwards.items())
-    links = ["user" + forwards] if machine.network else []
+    files = f",tftp={machine.boot_files[0]},bootfile={machine.boot_files[1]}" if machine.boot_files else ""
+    links = ["user" + forwards + files] if machine.network else []
     for number, link in enumerate([*links, *machine.links]):
         words += ["-netdev", f"{link},id=net{number}"]
         words += ["-device", f"virtio-net-pci,netdev=net{number},mac=52:54:00:57:00:{number:02x}"]

@@ -16,7 +16,9 @@ public struct FuzzTarget: Sendable {
 
     /// Every target. A new one adds its line here.
     public static let all: [FuzzTarget] = [
+        FuzzTarget("AHCI", fuzzAHCI),
         FuzzTarget("BootEnvironment", fuzzBootEnvironment),
+        FuzzTarget("E1000", fuzzE1000),
         FuzzTarget("FATReader", fuzzFATReader),
         FuzzTarget("DHCP", fuzzDHCP),
         FuzzTarget("DNS", fuzzDNS),
@@ -29,19 +31,26 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("StateArea", fuzzStateArea),
         FuzzTarget("UpdateBundle", fuzzUpdateBundle),
         FuzzTarget("HostCalls", fuzzHostCalls),
+        FuzzTarget("KeyboardController", fuzzKeyboardController),
         FuzzTarget("KeyDecoder", fuzzKeyDecoder),
         FuzzTarget("KernelMessage", fuzzKernelMessage),
         FuzzTarget("LogDatagram", fuzzLogDatagram),
         FuzzTarget("NTPPacket", fuzzNTPPacket),
+        FuzzTarget("RFB", fuzzRFB),
+        FuzzTarget("NVMe", fuzzNVMe),
+        FuzzTarget("SCSIUnit", fuzzSCSIUnit),
         FuzzTarget("TLSClient", fuzzTLSClient),
+        FuzzTarget("VGA", fuzzVGA),
         FuzzTarget("VMDKDescriptor", fuzzVMDKDescriptor),
         FuzzTarget("VMXConfig", fuzzVMXConfig),
+        FuzzTarget("VMXNET3", fuzzVMXNET3),
         FuzzTarget("VirtQueue", fuzzVirtQueue),
         FuzzTarget("VirtioBalloon", fuzzVirtioBalloon),
         FuzzTarget("VirtioBlock", fuzzVirtioBlock),
         FuzzTarget("VirtioConsole", fuzzVirtioConsole),
         FuzzTarget("VirtioNet", fuzzVirtioNet),
         FuzzTarget("VirtioRNG", fuzzVirtioRNG),
+        FuzzTarget("XHCI", fuzzXHCI),
     ]
 }
 

@@ -21,11 +21,21 @@ private final class LoopDevice {
 
     init(_ file: String, blockSize: UInt) throws {
         let control = try Descriptor(opening: "/dev/loop-control", .readWrite)
-        path = "/dev/loop\(try control.control(Request.getFree, 0, "find a loop device"))"
-        device = try Descriptor(opening: path, .readWrite)
         let backing = try Descriptor(opening: file, .readWrite)
-        try device.control(Request.setDescriptor, UInt(backing.raw), "set up loop device")
-        try device.control(Request.setBlockSize, blockSize, "set block size")
+        while true {
+            let candidate = "/dev/loop\(try control.control(Request.getFree, 0, "find a loop device"))"
+            let device = try Descriptor(opening: candidate, .readWrite)
+            do {
+                try device.control(Request.setDescriptor, UInt(backing.raw), "set up loop device")
+                try device.control(Request.setBlockSize, blockSize, "set block size")
+                path = candidate
+                self.device = device
+                return
+            } catch {
+                // Somebody else took it in between.
+                if !error.isBusy { throw error }
+            }
+        }
     }
 
     deinit { _ = try? device.control(Request.clearDescriptor, 0, "take down loop device") }

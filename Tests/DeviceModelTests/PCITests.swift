@@ -90,6 +90,36 @@ struct PCITests {
         #expect(machine.config(0xffe, width: 4) == 0xffff_ffff, "runs over the end of the space")
     }
 
+    final class ProbeROM: PCIExpansionROM {
+        let moves = Mutex<[UInt64?]>([])
+        let count: UInt64 = 0x1_0000
+        func moved(to address: UInt64?) { moves.withLock { $0.append(address) } }
+    }
+
+    @Test("an expansion ROM is sized like a BAR, and shown while both its own and the command's bit are set")
+    func expansionROM() throws {
+        let machine = try Machine()
+        let rom = ProbeROM()
+        let card = Card(space: PCIConfigurationSpace(vendor: 1, device: 2, classCode: 0x020000), bars: [])
+        card.setExpansionROM(rom)
+        let place = try machine.root.plug(card)
+        let base = machine.ecam + UInt64(place.routing) << 12
+        func write(_ register: UInt64, _ value: UInt64) {
+            machine.memoryView.write(base + register, width: 4, value: value)
+        }
+        write(0x30, 0xffff_fffe)
+        #expect(machine.memoryView.read(base + 0x30, width: 4) == 0xffff_0000)
+        write(0x30, 0xfeb0_0001)
+        #expect(rom.moves.withLock { $0 } == [], "memory decoding is off")
+        write(4, 2)
+        write(0x30, 0xfeb0_0000)
+        write(0x30, 0xfea0_0001)
+        machine.root.reset()
+        #expect(rom.moves.withLock { $0 } == [0xfeb0_0000, nil, 0xfea0_0000, nil])
+        #expect(machine.memoryView.read(base + 0x30, width: 4) == 0)
+        machine.root.unplug(place)
+    }
+
     @Test("BARs are sized as PCI says, moved by the guest, and silent while decoding is off")
     func bars() throws {
         let machine = try Machine()

@@ -44,8 +44,8 @@ struct DeviceTests {
                 #"debian12.vmx:8: scsi0:1.fileName: "dir/a.vmdk" is the disk of scsi0:0 too"#
             ])
         #expect(
-            errors(adding: "sata0.present = TRUE\nsata0:0.present = TRUE\nsata0:0.fileName = a.vmdk") == [
-                #"debian12.vmx:4: sata0:0.present: sata disks are not supported yet; use a scsi controller with virtualDev "wafer-virtio""#
+            errors(adding: "sata0:0.present = TRUE\nsata0:0.fileName = a.vmdk") == [
+                "debian12.vmx:3: sata0:0.present: its controller is missing: sata0.present is not TRUE"
             ])
         #expect(
             errors(adding: scsi + "scsi0:7.present = TRUE\nscsi0:7.fileName = a.vmdk") == [
@@ -70,12 +70,8 @@ struct DeviceTests {
     @Test("a network card that cannot be given to the guest is an error")
     func cards() {
         #expect(
-            errors(adding: "ethernet0.present = TRUE\nethernet0.virtualDev = vmxnet3") == [
-                #"debian12.vmx:4: ethernet0.virtualDev: the adapter "vmxnet3" is not supported yet; use "wafer-virtio""#
-            ])
-        #expect(
-            errors(adding: "ethernet0.present = TRUE") == [
-                #"debian12.vmx: ethernet0.virtualDev: is not set, and VMware's default adapter is not supported yet; use "wafer-virtio""#
+            errors(adding: "ethernet0.present = TRUE\nethernet0.virtualDev = vlance") == [
+                #"debian12.vmx:4: ethernet0.virtualDev: the adapter "vlance" is not supported; use "e1000" or "vmxnet3""#
             ])
         #expect(errors(adding: "ethernet0.present = TRUE\nethernet0.virtualDev = ne2000").count == 1)
         #expect(
@@ -85,6 +81,49 @@ struct DeviceTests {
         #expect(errors(adding: card + "ethernet0.wafer.tap = abcdefghijklmnop").count == 1)
         #expect(errors(adding: card + "ethernet0.wafer.queues = 0").count == 1)
         #expect(errors(adding: card + "ethernet0.connectionType = wifi").count == 1)
+    }
+
+    @Test("SATA, NVMe and IDE disks hang on their controllers, and a card of which nothing is said is an e1000")
+    func controllers() throws {
+        let machine = try configuration(
+            adding: """
+                sata0.present = "TRUE"
+                sata0:2.present = "TRUE"
+                sata0:2.fileName = "a.vmdk"
+                nvme1.present = "TRUE"
+                nvme1:0.present = "TRUE"
+                nvme1:0.fileName = "b.vmdk"
+                ide0:1.present = "TRUE"
+                ide0:1.fileName = "c.vmdk"
+                ide1:0.present = "TRUE"
+                ide1:0.deviceType = "cdrom-image"
+                ide1:0.fileName = "d.iso"
+                ide1:0.startConnected = "FALSE"
+                ethernet0.present = "TRUE"
+                """)
+        #expect(
+            machine.disks.map { "\($0.address) \($0.controller.rawValue) \($0.medium) \($0.path)" } == [
+                "sata0:2 ahci disk dir/a.vmdk", "nvme1:0 nvme disk dir/b.vmdk", "ide0:1 ahci disk dir/c.vmdk",
+                "ide1:0 ahci optical ",
+            ])
+        #expect(machine.networkCards.map(\.adapter) == [.e1000])
+    }
+
+    @Test("a machine that firmware starts has a screen and USB, one with a kernel has not, unless it says so")
+    func screens() throws {
+        let firmware = try configuration(adding: "")
+        #expect(firmware.hasScreen && firmware.hasUSB && firmware.videoMemory == 16 << 20)
+        let direct = try configuration(adding: "wafer.kernel = k\n")
+        #expect(!direct.hasScreen && !direct.hasUSB)
+        let said = try configuration(
+            adding: "wafer.kernel = k\nsvga.present = TRUE\nusb.present = FALSE\nsvga.vramSize = 20000000\n")
+        #expect(said.hasScreen && !said.hasUSB && said.videoMemory == 32 << 20)
+        let remote = try configuration(
+            adding:
+                "RemoteDisplay.vnc.enabled = TRUE\nRemoteDisplay.vnc.port = 5901\nRemoteDisplay.vnc.password = secret\n"
+        )
+        #expect(remote.remoteDisplay == .init(address: nil, port: 5901, password: "secret"))
+        #expect(firmware.remoteDisplay == nil)
     }
 
     @Test("addresses are checked by their type")

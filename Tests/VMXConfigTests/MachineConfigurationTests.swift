@@ -22,6 +22,10 @@ func errors(_ text: String) -> [String] {
 /// A machine that is well but for the added lines, which begin at line 3.
 func errors(adding lines: String) -> [String] { errors("memsize = 64\nuuid.bios = \"\(someUUID)\"\n" + lines) }
 
+func configuration(adding lines: String) throws -> MachineConfiguration {
+    try machine("memsize = 64\nuuid.bios = \"\(someUUID)\"\n" + lines)
+}
+
 func warnings(adding lines: String) throws -> [String] {
     try machine("memsize = 64\nuuid.bios = \"\(someUUID)\"\n" + lines).warnings.map {
         String($0.description.dropFirst(4))
@@ -287,10 +291,10 @@ struct MachineConfigurationTests {
             adding: """
                 floppy0.present = "TRUE"
                 floppy0.fileName = "a.img"
-                ide1:0.present = "TRUE"
-                ide1:0.deviceType = "cdrom-image"
-                ide1:0.fileName = "a.iso"
-                usb.present = "TRUE"
+                scsi0:5.present = "TRUE"
+                scsi0:5.deviceType = "cdrom-image"
+                scsi0:5.fileName = "a.iso"
+                usb:1.present = "TRUE"
                 sound.present = "FALSE"
                 serial0.present = "TRUE"
                 serial0.fileType = "thinprint"
@@ -302,8 +306,7 @@ struct MachineConfigurationTests {
         #expect(
             found == [
                 "debian12.vmx:3: floppy0.present: floppy drives are not supported yet; the device is left out",
-                "debian12.vmx:6: ide1:0.deviceType: CD drives are not supported yet; the drive is left out",
-                "debian12.vmx:8: usb.present: USB is not supported yet; the device is left out",
+                "debian12.vmx:6: scsi0:5.deviceType: CD drives are supported on sata and ide only; the drive is left out",
                 "debian12.vmx:11: serial0.fileType: \"thinprint\" is not supported; the port is left out",
                 "debian12.vmx:13: scsi1.virtualDev: the controller \"lsilogic\" is not supported yet; use \"wafer-virtio\"",
                 "debian12.vmx:14: scsi0:3.fileName: is left out because scsi0:3.present is not TRUE",

@@ -1,6 +1,7 @@
 import GuestMemory
 import Linux
 import NetEngine
+import NetTestSupport
 import Testing
 import Virtio
 import VirtioTestSupport

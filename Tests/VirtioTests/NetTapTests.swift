@@ -1,5 +1,6 @@
 import Linux
 import NetEngine
+import NetTestSupport
 import Synchronization
 import TestNetwork
 import Testing

@@ -1,5 +1,6 @@
 import Linux
 import NetEngine
+import NetTestSupport
 import Synchronization
 import Testing
 import Virtio

@@ -1,5 +1,6 @@
 import Linux
 import NetEngine
+import NetTestSupport
 import Testing
 import Virtio
 import VirtioTestSupport

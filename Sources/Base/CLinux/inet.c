@@ -57,6 +57,13 @@ int wafer_inet_bind(int fd, uint32_t address, uint16_t port) {
     return bind(fd, (struct sockaddr *)&name, sizeof name);
 }
 
+uint16_t wafer_inet_port(int fd) {
+    struct sockaddr_in name = {0};
+    socklen_t length = sizeof name;
+    if (getsockname(fd, (struct sockaddr *)&name, &length) != 0 || name.sin_family != AF_INET) return 0;
+    return ntohs(name.sin_port);
+}
+
 ssize_t wafer_inet_send(int fd, const void *bytes, size_t count, uint32_t address, uint16_t port) {
     struct sockaddr_in name = inet_address(address, port);
     return sendto(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&name, sizeof name);

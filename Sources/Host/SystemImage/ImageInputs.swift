@@ -40,12 +40,16 @@ public struct ImageInputs: Sendable {
         self.sizes = sizes
     }
 
-    /// Firmware for guests, by its name in the image, and where Debian's packages seabios and ovmf have it.
+    /// Firmware for guests, by its name in the image, and where Debian's packages seabios, ovmf and ipxe-qemu have it.
     static let guestFirmware = [
         ("bios-256k.bin", "/usr/share/seabios/bios-256k.bin"),
         ("vgabios-stdvga.bin", "/usr/share/seabios/vgabios-stdvga.bin"),
         ("OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd"),
         ("OVMF_VARS_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+        ("efi-virtio.rom", "/usr/lib/ipxe/qemu/efi-virtio.rom"),
+        ("efi-vmxnet3.rom", "/usr/lib/ipxe/qemu/efi-vmxnet3.rom"),
+        ("efi-e1000.rom", "/usr/lib/ipxe/qemu/efi-e1000.rom"),
+        ("efi-e1000e.rom", "/usr/lib/ipxe/qemu/efi-e1000e.rom"),
     ]
     /// Terminals that the direct console may meet: this machine's screen, serial terminals, and what people use to reach those.
     static let terminals = ["l/linux", "v/vt100", "v/vt220", "x/xterm", "x/xterm-256color"]

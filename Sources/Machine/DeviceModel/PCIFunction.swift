@@ -9,7 +9,7 @@ open class PCIFunction: BusDevice, @unchecked Sendable {
     // @unchecked: `space` is guarded by its mutex, `intx` set once before the guest runs, the rest immutable.
 
     private let space: Mutex<PCIConfigurationSpace>
-    private let initial: PCIConfigurationSpace
+    private var initial: PCIConfigurationSpace
     private let msixOffset: Int?
     private let msixBar: Int?
     private let interruptAsserted = Mutex(false)
@@ -22,6 +22,10 @@ open class PCIFunction: BusDevice, @unchecked Sendable {
     var intx: (any InterruptLine)?
     /// Where each BAR is mapped now. Guarded by the root's lock.
     var mappings: [UInt64?]
+    /// How the function is booted from; nil for most.
+    private(set) var expansionROM: (any PCIExpansionROM)?
+    /// Where that is mapped now. Guarded by the root's lock.
+    var romMapping: UInt64?
     /// Where each BAR was placed when the function was plugged in. Guarded by the root's lock.
     var places: [UInt64] = []
 
@@ -50,6 +54,14 @@ open class PCIFunction: BusDevice, @unchecked Sendable {
         self.mappings = Array(repeating: nil, count: bars.count)
         initial = space
         self.space = Mutex(space)
+    }
+
+    /// Gives the function an expansion ROM. Before it is plugged in.
+    public func setExpansionROM(_ rom: any PCIExpansionROM) {
+        expansionROM = rom
+        initial.declareROM(count: rom.count)
+        let initial = initial
+        space.withLock { $0 = initial }
     }
 
     // MARK: What a device implements

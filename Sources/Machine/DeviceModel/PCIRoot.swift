@@ -155,6 +155,7 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
             state.set(address, nil)
             if state.writes > 0 { state.retired.append(function) }
             function.intx?.set(false)
+            moveROM(function, to: nil)
             for (index, bar) in function.bars.enumerated() {
                 move(function, index, bar, to: nil)
                 if index < function.places.count { state.allocator.give(bar, back: function.places[index]) }
@@ -179,6 +180,7 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
             state.address = 0
             for (place, function) in state.functions {
                 for (index, bar) in function.bars.enumerated() { move(function, index, bar, to: nil) }
+                moveROM(function, to: nil)
                 function.resetAll()
                 wire(function, at: place)
                 remap(function)
@@ -206,6 +208,7 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
             // First all away: one may lie now where another was.
             for function in state.functions.values {
                 for (index, bar) in function.bars.enumerated() { move(function, index, bar, to: nil) }
+                moveROM(function, to: nil)
             }
             for (_, function) in state.functions.sorted(by: { $0.key < $1.key }) { remap(function) }
         }
@@ -230,6 +233,13 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
         for (index, bar) in function.bars.enumerated() {
             move(function, index, bar, to: function.withSpace { bar.decoded(in: $0) })
         }
+        moveROM(function, to: function.withSpace { $0.decodedROM })
+    }
+
+    private func moveROM(_ function: PCIFunction, to address: UInt64?) {
+        guard let rom = function.expansionROM, function.romMapping != address else { return }
+        function.romMapping = address
+        rom.moved(to: address)
     }
 
     private func move(_ function: PCIFunction, _ index: Int, _ bar: PCIBar, to address: UInt64?) {
@@ -268,7 +278,7 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
         var ended: [PCIFunction]?
         state.withLock { state in
             // Command and BARs decide what is mapped where. It may have been unplugged meanwhile.
-            if offset < 0x28, let function = state.functions[address],
+            if offset < 0x34, let function = state.functions[address],
                 unsafe borrowed._withUnsafeGuaranteedRef({ $0 === function })
             {
                 remap(function)

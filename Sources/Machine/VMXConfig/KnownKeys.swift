@@ -30,7 +30,8 @@ enum KnownKeys {
         "answer.msg.", "bios.", "cpuid.", "disk.", "featmask.", "guestinfo", "hpet0.", "isolation.", "log.", "logging",
         "mks.", "monitor.", "monitor_control.", "msg.", "pcibridge", "policy.", "powertype.", "priority.", "proxyapps.",
         "remotedisplay.", "sched.", "sharedfolder", "snapshot.", "svga.", "tools.", "toolscripts.", "unity.",
-        "vmci", "vmotion.", "vprobe.", "mainmem.", "memtrimrate", "time.", "gui.", "hgfs.", "roamingvm.", "acpi.",
+        "usb.", "usb:", "usb_xhci.", "usb_xhci:", "ehci.", "ehci:", "vmci", "vmotion.", "vprobe.", "mainmem.",
+        "memtrimrate", "time.", "gui.", "hgfs.", "roamingvm.", "acpi.",
         "hypervisor.", "vmx.", "virtualhw.", "numa.", "uefi.", "fixed.", "vvtd.", "viv.", "vpmc.", "cloudkey",
         "managedvm.",
     ]

@@ -77,14 +77,6 @@ extension MachineConfiguration {
             case "floppy": what = "floppy drives are"
             case "parallel": what = "parallel ports are"
             case "sound": what = "sound is"
-            case "usb", "ehci", "usb_xhci":
-                // Its own keys say where it sits. Devices at its ports are the host's, which a guest does not get.
-                if device.contains(":"), reader.boolean("\(device).present") == true {
-                    reader.warn(
-                        "\(device).present", "USB devices of the host are not supported; the device is left out")
-                }
-                reader.knowAll(of: device)
-                continue
             case "pcipassthru":
                 if reader.boolean("\(device).present") == true {
                     reader.fail("\(device).present", "passing a host device to a guest is not supported yet")

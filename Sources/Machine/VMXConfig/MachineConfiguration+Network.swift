@@ -31,13 +31,12 @@ extension MachineConfiguration {
 
     private static func readAdapter(_ name: String, _ reader: inout ConfigurationReader) -> NetworkAdapter {
         let key = "\(name).virtualDev"
-        let advice = "is not supported yet; use \"wafer-virtio\""
-        guard reader.text(key) != nil else {
-            reader.fail(key, "is not set, and VMware's default adapter \(advice)")
-            return .virtio
+        // VMware's default for 64-bit guests.
+        guard reader.text(key) != nil else { return .e1000 }
+        guard let adapter = reader.choice(key, NetworkAdapter.self) else { return .e1000 }
+        if !adapter.isSupported {
+            reader.fail(key, "the adapter \"\(adapter.rawValue)\" is not supported; use \"e1000\" or \"vmxnet3\"")
         }
-        guard let adapter = reader.choice(key, NetworkAdapter.self) else { return .virtio }
-        if !adapter.isSupported { reader.fail(key, "the adapter \"\(adapter.rawValue)\" \(advice)") }
         return adapter
     }
 

@@ -17,6 +17,10 @@ public enum ControlCommand {
           attach KEY=VALUE...       plug a device in, such as scsi0:1.fileName=data.vmdk
           detach DEVICE             pull a device out, such as scsi0:1
           answer QUESTION CHOICE    answer what it asks, both by number
+          insert DEVICE IMAGE       put a CD into a drive, such as sata0:1
+          eject DEVICE              take it out
+          screenshot OUT.png        write a picture of its screen
+          type TEXT                 type a text on its keyboard; \n is Enter
           watch                     print every change of its state until it ends
 
         """
@@ -37,6 +41,7 @@ public enum ControlCommand {
         do throws(ControlError) {
             let path = arguments[1]
             let client = try ControlClient(path.hasSuffix(".vmx") ? ControlAddress.socket(forFile: path) : path)
+            if case .screenshot = request { return try screenshot(client, to: arguments[2]) }
             print(try client.ask(request))
             if request == .watch { try watch(client) }
             return 0
@@ -58,6 +63,10 @@ public enum ControlCommand {
         case ("pause", 0): return .pause
         case ("resume", 0): return .resume
         case ("watch", 0): return .watch
+        case ("insert", 2): return .insert(device: rest[0], path: rest[1])
+        case ("eject", 1): return .insert(device: rest[0], path: "")
+        case ("screenshot", 1): return .screenshot(offset: 0)
+        case ("type", 1): return .type(rest[0].replacing("\\n", with: "\n"))
         case ("detach", 1): return .detach(rest[0])
         case ("answer", 2):
             guard let question = UInt32(rest[0]), let choice = UInt32(rest[1]) else { return nil }
@@ -72,6 +81,23 @@ public enum ControlCommand {
         }
     }
 
+    /// Fetches a picture in pieces and writes it.
+    private static func screenshot(_ client: ControlClient, to path: String) throws(ControlError) -> Int32 {
+        var file: [UInt8] = []
+        while true {
+            guard
+                case .picture(let total, let piece) = try client.ask(.screenshot(offset: UInt32(clamping: file.count)))
+            else { return 69 }
+            file += piece
+            if file.count >= Int(total) || piece.isEmpty { break }
+        }
+        do throws(SystemError) { try Files.replace(path, with: file) } catch {
+            writeToStandardError("wafer vm: \(error)\n")
+            return 1
+        }
+        return 0
+    }
+
     private static func watch(_ client: ControlClient) throws(ControlError) {
         while true {
             do throws(ControlError) { print(try client.next().reply) } catch .closed { return }
@@ -80,7 +106,7 @@ public enum ControlCommand {
 
     private static func print(_ reply: ControlReply) {
         switch reply {
-        case .done: break
+        case .done, .picture: break
         case .refused(let refusal): writeToStandardError("\(refusal)\n")
         case .changed(let state): writeToStandardOutput("state \(state)\n")
         case .statistics(let counters):

@@ -22,6 +22,12 @@ public enum ControlRequest: Equatable, Sendable {
     case answer(question: UInt32, choice: UInt32)
     /// Sends every change of state from now on.
     case watch
+    /// A picture of the screen as a PNG file, in pieces. Offset 0 takes a new picture; others go on with it.
+    case screenshot(offset: UInt32)
+    /// Types a text on the keyboard, with the US layout.
+    case type(String)
+    /// Puts an image into a CD drive, by the prefix of its keys; an empty path takes out what is in it.
+    case insert(device: String, path: String)
 
     public struct Setting: Equatable, Sendable, MessageField {
         public var key: String
@@ -44,8 +50,8 @@ public enum ControlRequest: Equatable, Sendable {
     }
 
     private enum Kind: UInt16 {
-        case status = 1, pause, resume, shutdownGuest, powerOff, reset, statistics, attach, detach, answer, watch,
-            suspend
+        case status = 1, pause, resume, shutdownGuest, powerOff, reset, statistics, attach, detach, answer, watch
+        case screenshot, type, insert, suspend
     }
 
     public func frame(request: UInt32) -> Frame {
@@ -71,6 +77,16 @@ public enum ControlRequest: Equatable, Sendable {
             writer.write(question)
             writer.write(choice)
         case .watch: kind = .watch
+        case .screenshot(let offset):
+            kind = .screenshot
+            writer.write(offset)
+        case .type(let text):
+            kind = .type
+            writer.write(text)
+        case .insert(let device, let path):
+            kind = .insert
+            writer.write(device)
+            writer.write(path)
         }
         return Frame(kind: kind.rawValue, request: request, payload: writer.bytes)
     }
@@ -91,6 +107,9 @@ public enum ControlRequest: Equatable, Sendable {
         case .detach: self = .detach(try reader.read())
         case .answer: self = .answer(question: try reader.read(), choice: try reader.read())
         case .watch: self = .watch
+        case .screenshot: self = .screenshot(offset: try reader.read())
+        case .type: self = .type(try reader.read())
+        case .insert: self = .insert(device: try reader.read(), path: try reader.read())
         }
         try reader.finish()
     }
@@ -104,6 +123,8 @@ public enum ControlReply: Equatable, Sendable {
     case statistics([Counter])
     /// Unasked: the state changed. Request number 0.
     case changed(state: String)
+    /// A piece of a PNG file of so many bytes in all.
+    case picture(total: UInt32, piece: [UInt8])
 
     public struct Counter: Equatable, Sendable, MessageField {
         /// Dotted, the device first: `scsi0:0.readBytes`.
@@ -152,7 +173,7 @@ public enum ControlReply: Equatable, Sendable {
     }
 
     private enum Kind: UInt16 {
-        case done = 0x8001, refused, status, statistics, changed
+        case done = 0x8001, refused, status, statistics, changed, picture
     }
 
     public func frame(request: UInt32) -> Frame {
@@ -173,6 +194,10 @@ public enum ControlReply: Equatable, Sendable {
         case .changed(let state):
             kind = .changed
             writer.write(state)
+        case .picture(let total, let piece):
+            kind = .picture
+            writer.write(total)
+            writer.write(piece)
         }
         return Frame(kind: kind.rawValue, request: request, payload: writer.bytes)
     }
@@ -186,6 +211,7 @@ public enum ControlReply: Equatable, Sendable {
         case .status: self = .status(try reader.read())
         case .statistics: self = .statistics(try reader.read())
         case .changed: self = .changed(state: try reader.read())
+        case .picture: self = .picture(total: try reader.read(), piece: try reader.read())
         }
         try reader.finish()
     }

@@ -21,12 +21,18 @@ public final class TestInterrupts: MessageInterrupts {
     public func message(_ vector: Int) -> InterruptMessage? { messages.withLock { $0[vector] } }
 }
 
-/// A wire that remembers its level.
+/// A wire that remembers its level and how often it rose.
 public final class TestLine: InterruptLine {
-    private let level = Mutex(false)
+    private let level = Mutex((isRaised: false, edges: 0))
     public init() {}
-    public func set(_ level: Bool) { self.level.withLock { $0 = level } }
-    public var isRaised: Bool { level.withLock { $0 } }
+    public func set(_ level: Bool) {
+        self.level.withLock { state in
+            if level, !state.isRaised { state.edges += 1 }
+            state.isRaised = level
+        }
+    }
+    public var isRaised: Bool { level.withLock { $0.isRaised } }
+    public var edges: Int { level.withLock { $0.edges } }
 }
 
 /// Remembers which doorbell is bound where.

@@ -21,6 +21,8 @@ int wafer_packet_want_auxiliary_data(int fd);
 
 // IPv4 addresses and ports in host order.
 int wafer_inet_bind(int fd, uint32_t address, uint16_t port);
+// The port a socket is bound to; zero if it is to none.
+uint16_t wafer_inet_port(int fd);
 ssize_t wafer_inet_send(int fd, const void *bytes, size_t count, uint32_t address, uint16_t port);
 ssize_t wafer_inet_receive(int fd, void *buffer, size_t count, uint32_t *address, uint16_t *port);
 // IPv6 addresses as 16 bytes; `scope` is the link of a link-local address.

@@ -73,6 +73,8 @@ public final class Machine: @unchecked Sendable {
     public let power: PowerManagement
     public let clock: RealTimeClock
     private let resetPorts: ResetPorts
+    /// Asks for a reset, as a guest does; from any thread.
+    let requestReset: @Sendable () -> Void
     /// The area below 1 MiB that is RAM or ROM as firmware wants it.
     let shadow: ShadowMemory
 
@@ -117,7 +119,8 @@ public final class Machine: @unchecked Sendable {
 
         let events = GuestEvents()
         self.events = events
-        resetPorts = ResetPorts { events.raise(.reset("the guest asked for it")) }
+        requestReset = { events.raise(.reset("the guest asked for it")) }
+        resetPorts = ResetPorts(reset: requestReset)
         windows = Machine.windows(
             memory: memory, physicalAddressBits: shape.hasFirmware ? processors.physicalAddressBits : nil)
         router = PCIInterruptRouter(interrupts)

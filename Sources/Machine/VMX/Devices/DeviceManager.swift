@@ -97,7 +97,10 @@ final class DeviceManager: @unchecked Sendable {
 
     /// Lets go of everything. The machine has closed its functions before.
     func close() {
-        for device in devices { device.release() }
+        for device in devices {
+            device.drive?.close()
+            device.release()
+        }
         devices = []
     }
 }

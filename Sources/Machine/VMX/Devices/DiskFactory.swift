@@ -15,9 +15,33 @@ struct DiskFactory {
     /// Asks the administrator about a disk; called on the machine's loop.
     let ask: @Sendable (MachineQuestion) -> Void
 
+    /// A disk image, open and locked.
+    struct Opened {
+        var backend: any BlockBackend
+        /// For people.
+        var summary: String
+        var release: () -> Void
+    }
+
+    /// A virtio disk, which is its own controller.
     func make(_ disk: MachineConfiguration.Disk) throws(StartFailure) -> MachineDevice {
         let name = "\(disk.address)"
-        var layout = try open(disk)
+        let opened = try open(disk)
+        do {
+            let device = try VirtioBlock(
+                opened.backend, ram: machine.memory.ram, loops: loops,
+                queueCount: disk.queueCount ?? min(machine.shape.processors, loops.count))
+            let function = try VirtioFactory(machine: machine, log: log).function(device, name)
+            return MachineDevice(
+                name: name, summary: "virtio disk of \(opened.summary)", function: function,
+                bootNode: ("scsi", "disk@0,0"), counters: { Self.counters(device.counters) }, release: opened.release)
+        } catch { throw StartFailure(.configuration, "\(name): \(error)") }
+    }
+
+    /// Opens and locks a disk's image, and the engine over it.
+    func open(_ disk: MachineConfiguration.Disk) throws(StartFailure) -> Opened {
+        let name = "\(disk.address)"
+        var layout = try layout(of: disk)
         for warning in layout.warnings { log.warning("\(name): \(warning)") }
         do {
             var options = options(for: disk, layout)
@@ -31,22 +55,16 @@ struct DiskFactory {
             }
             let backend = try FileBlockBackend(extents(of: layout), options)
             asking.backend = backend
-            let log = log
-            let device = try VirtioBlock(
-                backend, ram: machine.memory.ram, loops: loops,
-                queueCount: disk.queueCount ?? min(machine.shape.processors, loops.count))
-            let function = try VirtioFactory(machine: machine, log: log).function(device, name)
             if !layout.isReadOnly { try layout.markChanged() }
-            let access = layout.isReadOnly ? ", read-only" : ""
-            return MachineDevice(
-                name: name, summary: "virtio disk of \(layout.byteCount >> 20) MiB\(access) on \(disk.path)",
-                function: function, bootNode: ("scsi", "disk@0,0"), counters: { Self.counters(device) },
-                // The layout holds the image's locks.
+            let access = layout.isReadOnly && disk.medium == .disk ? ", read-only" : ""
+            // The layout holds the image's locks.
+            return Opened(
+                backend: backend, summary: "\(layout.byteCount >> 20) MiB\(access) on \(disk.path)",
                 release: { [layout] in withExtendedLifetime(layout) {} })
         } catch { throw StartFailure(.configuration, "\(name): \(error)") }
     }
 
-    private func open(_ disk: MachineConfiguration.Disk) throws(StartFailure) -> DiskLayout {
+    private func layout(of disk: MachineConfiguration.Disk) throws(StartFailure) -> DiskLayout {
         var options = DiskImage.Options(owner: .current(name: configuration.displayName))
         options.isReadOnly = disk.isReadOnly
         options.direct = disk.direct
@@ -114,14 +132,15 @@ struct DiskFactory {
         }
     }
 
-    private static func counters(_ device: VirtioBlock) -> [(name: String, value: UInt64)] {
+    /// Sums over queues, for statistics.
+    static func counters(_ queues: [BlockCounters]) -> [(name: String, value: UInt64)] {
         var list: [(name: String, value: UInt64)] = []
         let operations: [(String, BlockOperation)] = [
             ("read", .read), ("write", .write), ("flush", .flush), ("discard", .discard), ("zero", .writeZeroes),
         ]
         for (name, operation) in operations {
             var total = BlockCounters.Sum()
-            for counters in device.counters {
+            for counters in queues {
                 let sum = counters.sum(operation)
                 total.requests &+= sum.requests
                 total.bytes &+= sum.bytes
@@ -131,7 +150,7 @@ struct DiskFactory {
             if operation != .flush { list.append(("\(name)Bytes", total.bytes)) }
             list.append(("\(name)Nanoseconds", total.nanoseconds))
         }
-        list.append(("errors", device.counters.reduce(0) { $0 &+ $1.errors }))
+        list.append(("errors", queues.reduce(0) { $0 &+ $1.errors }))
         return list
     }
 }

@@ -5,14 +5,17 @@ import VMXControl
 final class MachineDevice {
     /// The prefix of its `.vmx` keys: `scsi0:0`, `ethernet1`.
     let name: String
-    /// What it is and what stands behind it, for people.
-    let summary: String
+    private let description: String
     /// What the guest sees; nil for devices that are not on PCI.
     let function: PCIFunction?
     /// Where it is plugged in.
     var address: PCIAddress?
     /// What follows the PCI slot in its OpenFirmware path, and what stands before: `scsi` and `disk@0,0`. Nil for what nobody boots from.
     let bootNode: (driver: String, rest: String)?
+    /// The controller that it hangs on; nil for what is on PCI itself.
+    private let controller: MachineDevice?
+    /// If it is a CD drive.
+    var drive: OpticalDrive?
     /// Its counters now, without the device's name.
     let counters: () -> [(name: String, value: UInt64)]
     /// Lets go of what the function does not own: locks, sockets. After the function is closed.
@@ -20,10 +23,12 @@ final class MachineDevice {
 
     init(
         name: String, summary: String, function: PCIFunction? = nil, bootNode: (driver: String, rest: String)? = nil,
+        on controller: MachineDevice? = nil,
         counters: @escaping () -> [(name: String, value: UInt64)] = { [] }, release: @escaping () -> Void = {}
     ) {
         self.name = name
-        self.summary = summary
+        description = summary
+        self.controller = controller
         self.function = function
         self.bootNode = bootNode
         self.counters = counters
@@ -32,10 +37,13 @@ final class MachineDevice {
 
     /// How SeaBIOS and OVMF name it in the boot order.
     var bootPath: String? {
-        guard let address, let bootNode else { return nil }
+        guard let bootNode, let address = controller?.address ?? address else { return nil }
         let slot = String(address.device, radix: 16) + (address.function > 0 ? ",\(address.function)" : "")
         return "/pci@i0cf8/\(bootNode.driver)@\(slot)/\(bootNode.rest)"
     }
+
+    /// What it is and what stands behind it, for people.
+    var summary: String { drive?.summary ?? description }
 
     var status: MachineStatus.Device {
         MachineStatus.Device(name: name, summary: summary, address: address.map { "\($0)" } ?? "")

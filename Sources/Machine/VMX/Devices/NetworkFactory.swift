@@ -1,3 +1,4 @@
+import Adapters
 import DeviceModel
 import HostLink
 import Linux
@@ -15,13 +16,14 @@ struct NetworkFactory {
 
     let machine: Machine
     let loops: [EventLoop]
-    let uuid: MachineUUID
+    let configuration: MachineConfiguration
     let log: MachineLog
 
     func make(_ card: MachineConfiguration.NetworkCard) throws(StartFailure) -> MachineDevice {
         let name = "ethernet\(card.number)"
         do {
             let tap = try openTap(card)
+            if card.adapter != .virtio { return try makeEmulated(card, name, tap) }
             var settings = VirtioNet.Settings(address: NetEngine.MACAddress(card.address))
             settings.isLinkUp = card.startConnected
             let kernel = try openKernelBackends(card, name)
@@ -32,16 +34,59 @@ struct NetworkFactory {
             let function = VirtioPCIFunction(
                 device, interrupts: try machine.interrupts.messages(device.queues.count + 1),
                 binder: machine.doorbells, control: machine.deviceLoop, log: { log.warning("\(name): \($0)") })
+            try addBootROM(to: function, card)
             let path = kernel.isEmpty ? "user-space queues" : "vhost-net"
             return MachineDevice(
                 name: name, summary: "virtio network card \(card.address) on tap \(tap.name), \(path)",
-                function: function, counters: { Self.counters(device) })
+                function: function, bootNode: Self.bootNode, counters: { Self.counters(device.statistics) })
         } catch { throw StartFailure(.system, "\(name): \(error)") }
     }
 
+    private static let bootNode = (driver: "ethernet", rest: "ethernet-phy@0")
+
+    /// Lets firmware boot from the card, by iPXE. A machine starts without that as well.
+    private func addBootROM(to function: PCIFunction, _ card: MachineConfiguration.NetworkCard) throws {
+        let name = "efi-\(card.adapter == .virtio ? "virtio" : card.adapter.rawValue).rom"
+        // UEFI has a driver of its own for virtio.
+        guard configuration.directBoot == nil, configuration.firmware == .bios || card.adapter != .virtio,
+            FirmwareFiles.path(of: name) != nil
+        else { return }
+        function.setExpansionROM(try ExpansionROM(FirmwareFiles.bytes(of: name, log), machine.virtualMachine))
+    }
+
+    /// A card that VMware's machines have.
+    private func makeEmulated(
+        _ card: MachineConfiguration.NetworkCard, _ name: String, _ tap: TapBackend
+    ) throws -> MachineDevice {
+        let settings = AdapterSettings(address: NetEngine.MACAddress(card.address), isLinkUp: card.startConnected)
+        let log = log
+        let warn: @Sendable (String) -> Void = { log.warning("\(name): \($0)") }
+        let function: PCIFunction
+        let statistics: () -> (received: NetStatistics, transmitted: NetStatistics)
+        if card.adapter == .vmxnet3 {
+            let adapter = try VMXNET3Adapter(
+                settings, backend: tap, memory: machine.memory, loops: loops,
+                interrupts: try machine.interrupts.messages(2 * card.queuePairs + 1), binder: machine.doorbells,
+                control: machine.deviceLoop, log: warn)
+            (function, statistics) = (adapter, { adapter.statistics })
+        } else {
+            let model: E1000Model = card.adapter == .e1000 ? .e1000 : .e1000e
+            let vectors = model.vectorCount > 0 ? try machine.interrupts.messages(model.vectorCount) : nil
+            let adapter = try E1000Adapter(
+                settings, model, backend: tap, memory: machine.memory, loop: loops[card.number % loops.count],
+                interrupts: vectors, log: warn)
+            (function, statistics) = (adapter, { adapter.statistics })
+        }
+        try addBootROM(to: function, card)
+        return MachineDevice(
+            name: name, summary: "\(card.adapter.rawValue) network card \(card.address) on tap \(tap.name)",
+            function: function, bootNode: Self.bootNode, counters: { Self.counters(statistics()) })
+    }
+
     private func openTap(_ card: MachineConfiguration.NetworkCard) throws(SystemError) -> TapBackend {
-        let name = card.tap ?? "v\(uuid.bytes.prefix(4).map(Self.hexadecimal).joined())-\(card.number)"
-        let tap = try TapBackend(name, queueCount: card.queuePairs)
+        let name = card.tap ?? "v\(configuration.uuid.bytes.prefix(4).map(Self.hexadecimal).joined())-\(card.number)"
+        let hasQueues = card.adapter == .virtio || card.adapter == .vmxnet3
+        let tap = try TapBackend(name, queueCount: hasQueues ? card.queuePairs : 1)
         // A tap that the administrator named is the administrator's; one of ours joins its port group's bridge.
         if card.tap == nil {
             if let group = card.networkName { connect(name, to: group, "ethernet\(card.number)") }
@@ -100,8 +145,10 @@ struct NetworkFactory {
         (byte < 16 ? "0" : "") + String(byte, radix: 16)
     }
 
-    private static func counters(_ device: VirtioNet) -> [(name: String, value: UInt64)] {
-        let (received, transmitted) = device.statistics
+    private static func counters(
+        _ statistics: (received: NetStatistics, transmitted: NetStatistics)
+    ) -> [(name: String, value: UInt64)] {
+        let (received, transmitted) = statistics
         return [
             ("receivedPackets", received.packets), ("receivedBytes", received.bytes),
             ("receivedDrops", received.drops), ("transmittedPackets", transmitted.packets),

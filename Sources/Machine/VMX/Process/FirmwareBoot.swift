@@ -11,9 +11,6 @@ import VMXConfig
 
 /// Starts a machine through its firmware: SeaBIOS, or OVMF with its variables.
 struct FirmwareBoot {
-    /// Where firmware files may be: in the system image, and where Debian's packages seabios and ovmf put them.
-    static let directories = ["/usr/share/wafer/firmware", "/usr/share/seabios", "/usr/share/OVMF"]
-
     private static let bios = "bios-256k.bin"
     private static let uefi = "OVMF_CODE_4M.fd"
     private static let variables = "OVMF_VARS_4M.fd"
@@ -44,7 +41,7 @@ struct FirmwareBoot {
         setMemoryBytes()
 
         let device = FirmwareConfiguration(
-            items(acpi: acpi, smbios: smbios, bootOrder: bootOrder), ram: machine.memory.ram)
+            try items(acpi: acpi, smbios: smbios, bootOrder: bootOrder), ram: machine.memory.ram)
         try machine.ports.map(device, at: FirmwareConfiguration.port, count: FirmwareConfiguration.portCount)
         machine.resettable.append { device.reset() }
         machine.addPart("firmwareConfiguration", device)
@@ -56,18 +53,14 @@ struct FirmwareBoot {
     }
 
     private func load(_ name: String) throws -> Mapping {
-        let paths = Self.directories.map { "\($0)/\(name)" }
-        guard let path = paths.first(where: fileExists) else {
-            throw StartFailure(
-                .unavailable, "there is no firmware \(name) in \(Self.directories.joined(separator: ", "))")
-        }
-        let bytes = try readFile(path, limit: 16 << 20)
+        let bytes = try bytes(of: name)
         guard !bytes.isEmpty, bytes.count % 4096 == 0 else {
-            throw StartFailure(.unavailable, "\(path) is no firmware: its length \(bytes.count) is not whole pages")
+            throw StartFailure(.unavailable, "\(name) is no firmware: its length \(bytes.count) is not whole pages")
         }
-        log.info("Firmware \(path)")
         return try Mapping(copying: bytes, "firmware \(name)")
     }
+
+    private func bytes(of name: String) throws -> [UInt8] { try FirmwareFiles.bytes(of: name, log) }
 
     private func addVariables(endingAt end: UInt64) throws {
         let template = try load(Self.variables)
@@ -82,7 +75,7 @@ struct FirmwareBoot {
 
     // MARK: What firmware is told
 
-    private func items(acpi: ACPITables, smbios: SMBIOSTables, bootOrder: [String]) -> FirmwareItems {
+    private func items(acpi: ACPITables, smbios: SMBIOSTables, bootOrder: [String]) throws -> FirmwareItems {
         typealias Key = FirmwareItems.Key
         var items = FirmwareItems()
         items.set(Key.uuid, configuration.uuid.bytes)
@@ -90,7 +83,7 @@ struct FirmwareBoot {
         items.set(Key.processors, UInt16(clamping: configuration.processorCount))
         items.set(Key.processorsMax, UInt16(clamping: (machine.topology.apicIDs.max() ?? 0) + 1))
         // Without a screen the firmware talks to the first serial port.
-        items.set(Key.noGraphic, UInt16(1))
+        items.set(Key.noGraphic, UInt16(configuration.hasScreen ? 0 : 1))
         let waits = configuration.bootDelay > 0
         items.set(Key.bootMenu, UInt16(waits ? 1 : 0))
         if waits { items.add("etc/boot-menu-wait", UInt16(clamping: configuration.bootDelay)) }
@@ -115,6 +108,10 @@ struct FirmwareBoot {
         if !bootOrder.isEmpty { items.add("bootorder", Array(bootOrder.joined(separator: "\n").utf8) + [0]) }
         // As a server that finds nothing to start does: say so, and stay.
         items.add("etc/boot-fail-wait", UInt32.max)
+        if configuration.hasScreen, configuration.firmware == .bios {
+            let name = "vgabios-stdvga.bin"
+            items.add("vgaroms/\(name)", try bytes(of: name))
+        }
         return items
     }
 

@@ -35,14 +35,16 @@ struct MachineBuilder {
         self.log = log
     }
 
-    func build() throws(StartFailure) -> (Machine, DeviceManager) {
+    func build() throws(StartFailure) -> Built {
         let machine: Machine
         let devices: DeviceManager
+        var screen: RemoteScreen?
         do {
             machine = try Machine(shape, loop: loop, deviceLoop: deviceLoop, log: log)
             devices = try DeviceManager(machine, log, ioLoops: ioLoops)
             try addSerialPorts(to: machine, devices)
-            for disk in configuration.disks { try devices.add(makeDisk(disk, in: machine)) }
+            if configuration.hasScreen { screen = try addScreen(to: machine, devices) }
+            try addDisks(to: machine, devices)
             for card in configuration.networkCards { try devices.add(makeCard(card, in: machine)) }
             try addVirtioDevices(to: machine, devices)
         } catch let failure as StartFailure {
@@ -61,7 +63,24 @@ struct MachineBuilder {
         } catch let failure as StartFailure {
             throw failure
         } catch { throw StartFailure(.configuration, "\(configuration.file): \(error)") }
-        return (machine, devices)
+        return Built(machine: machine, devices: devices, screen: screen)
+    }
+
+    /// A machine that can be powered on.
+    struct Built {
+        var machine: Machine
+        var devices: DeviceManager
+        /// Nil if it has no screen.
+        var screen: RemoteScreen?
+    }
+
+    private func addScreen(to machine: Machine, _ devices: DeviceManager) throws -> RemoteScreen {
+        let factory = ScreenFactory(machine: machine, configuration: configuration, log: log)
+        let (device, vga) = try factory.adapter()
+        try devices.add(device)
+        let (inputs, input) = try factory.input()
+        for input in inputs { try devices.add(input) }
+        return try factory.server(for: vga, input: input)
     }
 
     private var shape: Machine.Shape {
@@ -92,14 +111,46 @@ struct MachineBuilder {
         }
     }
 
+    private func addDisks(to machine: Machine, _ devices: DeviceManager) throws {
+        let factory = DiskFactory(machine: machine, loops: ioLoops, configuration: configuration, log: log, ask: ask)
+        var buses: [[MachineConfiguration.Disk]] = []
+        for disk in configuration.disks {
+            if disk.controller == .virtio {
+                buses.append([disk])
+            } else if let last = buses.last?.last, last.controller != .virtio, last.address.kind == disk.address.kind,
+                last.address.bus == disk.address.bus
+            {
+                buses[buses.count - 1].append(disk)
+            } else {
+                buses.append([disk])
+            }
+        }
+        for disks in buses {
+            if let disk = disks.first, disk.controller == .virtio {
+                try devices.add(factory.make(disk))
+            } else {
+                for device in try ControllerFactory(disks: factory, control: deviceLoop).make(disks) {
+                    try devices.add(device)
+                }
+            }
+        }
+    }
+
+    /// A disk to plug into a running machine.
     func makeDisk(_ disk: MachineConfiguration.Disk, in machine: Machine) throws(StartFailure) -> MachineDevice {
-        try DiskFactory(machine: machine, loops: ioLoops, configuration: configuration, log: log, ask: ask).make(disk)
+        guard disk.controller == .virtio else {
+            throw StartFailure(
+                .configuration, "\(disk.address): only virtio disks can be plugged into a running machine")
+        }
+        return try DiskFactory(
+            machine: machine, loops: ioLoops, configuration: configuration, log: log, ask: ask
+        ).make(disk)
     }
 
     func makeCard(
         _ card: MachineConfiguration.NetworkCard, in machine: Machine
     ) throws(StartFailure) -> MachineDevice {
-        try NetworkFactory(machine: machine, loops: ioLoops, uuid: configuration.uuid, log: log).make(card)
+        try NetworkFactory(machine: machine, loops: ioLoops, configuration: configuration, log: log).make(card)
     }
 
     private func addVirtioDevices(to machine: Machine, _ devices: DeviceManager) throws {
@@ -139,6 +190,7 @@ struct MachineBuilder {
         acpi.pciWindow64 = machine.windows.memory64
         acpi.hotplugSlots = PCIRoot.slots.map { UInt8($0) }
         acpi.serialPorts = configuration.serialPorts.compactMap { SerialPort(rawValue: UInt8($0.number + 1)) }
+        acpi.hasKeyboardController = configuration.hasScreen
         acpi.hasFirmwareConfiguration = configuration.directBoot == nil
         return acpi
     }

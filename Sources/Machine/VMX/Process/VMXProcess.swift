@@ -1,6 +1,7 @@
 import Chipset
 import KVM
 import Linux
+import Messages
 import Synchronization
 import VMXConfig
 import VMXControl
@@ -35,6 +36,7 @@ public final class VMXProcess: @unchecked Sendable {
     private let questions: QuestionDesk
     private let machine: Machine
     private let devices: DeviceManager
+    private let screen: RemoteScreen?
     private var control: ControlServer?
     private var signals: SignalEvents?
     private let started = monotonicNanoseconds()
@@ -120,7 +122,8 @@ public final class VMXProcess: @unchecked Sendable {
         let asking = Asking()
         builder = MachineBuilder(configuration, directory, loop, deviceLoop, ioLoops, log) { asking.desk?.ask($0) }
         do throws(StartFailure) {
-            (machine, devices) = try builder.build()
+            let built = try builder.build()
+            (machine, devices, screen) = (built.machine, built.devices, built.screen)
             questions = QuestionDesk(machine, log)
             asking.desk = questions
         } catch {
@@ -165,6 +168,7 @@ public final class VMXProcess: @unchecked Sendable {
         }
         loop.run()
         control?.close()
+        screen?.close()
         devices.close()
         for ioLoop in ioLoops { ioLoop.stop() }
         deviceLoop.stop()
@@ -228,8 +232,28 @@ public final class VMXProcess: @unchecked Sendable {
         case .attach(let settings): try hotPlug.attach(settings)
         case .detach(let device): try hotPlug.detach(device)
         case .answer(let question, let choice): try questions.answer(question, choice)
+        case .screenshot(let offset):
+            let (total, piece) = try remoteScreen().screenshot(from: Int(offset), count: Frame.payloadMax / 2)
+            return .picture(total: UInt32(clamping: total), piece: piece)
+        case .type(let text): try remoteScreen().type(text)
+        case .insert(let name, let path): try insert(path, into: name)
         }
         return .done
+    }
+
+    private func insert(_ path: String, into name: String) throws(ControlReply.Refusal) {
+        guard let device = devices.device(name) else { throw .init(.notFound, "there is no device \(name)") }
+        guard let drive = device.drive else { throw .init(.notSupported, "\(name) is no CD drive") }
+        let isDone: Bool
+        do {
+            isDone = try drive.insert(path.isEmpty ? nil : resolve(path, in: directory))
+        } catch { throw .init(.badDevice, "\(error)") }
+        if !isDone { throw .init(.badState, "the guest has locked the CD in \(name); it was asked to let go of it") }
+    }
+
+    private func remoteScreen() throws(ControlReply.Refusal) -> RemoteScreen {
+        guard let screen else { throw .init(.notSupported, "the VM has no screen (svga.present)") }
+        return screen
     }
 
     private var suspension: Suspension { Suspension(configuration: configuration, machine: machine, log: log) }
