@@ -284,9 +284,11 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "Adapters", "Addresses", "BlockTestSupport", "BootMedium", "CLinux", "Chipset", "Controllers", "DeviceModel",
+            "Adapters", "Addresses", "BlockTestSupport", "BootMedium", "CLinux", "Chipset", "Controllers",
+            "DeviceModel",
             "DHCP", "Display", "DNSMessages", "FAT", "GuestBoot", "GuestMemory", "HostModel", "HostService", "Input",
-            "Linux", "Log", "Logging", "Messages", "NetEngine", "SavedState", "SimulatedDisk", "StateArea", "Terminal", "TimeSync",
+            "Linux", "Log", "Logging", "Messages", "NetEngine", "SavedState", "SimulatedDisk", "StateArea", "Terminal",
+            "TimeSync",
             "TLS", "TLSTestServer", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(
