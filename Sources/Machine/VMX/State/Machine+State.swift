@@ -100,8 +100,6 @@ extension Machine {
             do throws(PCIError) {
                 try pci.plug(function, at: address)
             } catch { throw .mismatch(section: name, "\(error)") }
-            // Plugging does not pause it again.
-            function.pause()
         }
     }
 
