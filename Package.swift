@@ -45,6 +45,7 @@ let package = Package(
         target("Base", "Addresses"),
         target("Base", "Linux", ["CLinux", "Addresses"]),
         target("Base", "Messages", ["Bytes", "Linux"]),
+        target("Base", "SavedState", ["Bytes", "CLinux", "Linux"]),
         .systemLibrary(name: "CSodium", path: "Sources/Base/CSodium", providers: [.apt(["libsodium-dev"])]),
         target("Base", "Signatures", ["CSodium"]),
         .systemLibrary(name: "CMbedTLS", path: "Sources/Base/CMbedTLS", providers: [.apt(["libmbedtls-dev"])]),
@@ -54,13 +55,13 @@ let package = Package(
 
         // Machine: one virtual machine and what it is made of.
         target("Machine", "GuestMemory", ["Linux"]),
-        target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux"]),
-        target("Machine", "Chipset", ["Bytes", "DeviceModel", "GuestMemory", "Linux"]),
+        target("Machine", "DeviceModel", ["Bytes", "GuestMemory", "Linux", "SavedState"]),
+        target("Machine", "Chipset", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "SavedState"]),
         target("Machine", "Display", ["Addresses", "CMbedTLS", "CZlib", "DeviceModel", "Linux"]),
-        target("Machine", "KVM", ["CLinux", "Linux", "Bytes"]),
+        target("Machine", "KVM", ["CLinux", "Linux", "Bytes", "SavedState"]),
         target("Machine", "Input", ["DeviceModel", "GuestMemory", "Linux"]),
         target("Machine", "BlockEngine", ["DeviceModel", "Linux"]),
-        target("Machine", "NetEngine", ["Linux"]),
+        target("Machine", "NetEngine", ["Linux", "SavedState"]),
         target("Machine", "Controllers", ["DeviceModel", "GuestMemory", "Linux"]),
         target("Machine", "ACPI", ["Bytes"]),
         target("Machine", "SMBIOS", ["Bytes"]),
@@ -74,9 +75,9 @@ let package = Package(
                 "DeviceModel",
                 "Chipset", "ACPI", "Display", "Input",
                 "GuestBoot", "SMBIOS", "BlockEngine", "NetEngine", "VMXConfig", "VMXControl", "Virtio", "VMDK",
-                "HostLink", "NetworkService",
+                "HostLink", "NetworkService", "SavedState",
             ]),
-        target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "NetEngine"]),
+        target("Machine", "Virtio", ["Bytes", "DeviceModel", "GuestMemory", "Linux", "NetEngine", "SavedState"]),
         target("Machine", "Adapters", ["DeviceModel", "GuestMemory", "Linux", "NetEngine"]),
 
         // Storage: disks, file systems, datastores.
@@ -194,6 +195,7 @@ package.targets += [
         ],
         path: "Tests/DCUITests", exclude: ["Golden"], swiftSettings: common),
     tests("Messages", ["Linux"]),
+    tests("SavedState", ["Linux", "TestFiles"]),
     tests("Signatures"),
     tests("TLS", ["CMbedTLS", "Linux", "Signatures", "TLSTestServer", "TestCertificates", "TestFiles"]),
     .target(
@@ -225,16 +227,19 @@ package.targets += [
     .target(
         name: "SimulatedDisk", dependencies: ["BlockStore", "Bytes", "Linux"], path: "Tests/Support/SimulatedDisk",
         swiftSettings: common),
+    .target(
+        name: "StateFixtures", dependencies: ["Linux", "SavedState"], path: "Tests/Support/StateFixtures",
+        exclude: ["Kept"], swiftSettings: common),
     tests("BlockStore", ["Linux", "TestFiles"]),
     tests("StateArea", ["Signatures", "SimulatedDisk"]),
     tests("BlockEngine", ["BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "Linux", "TestFiles"]),
     tests("GuestMemory"),
     tests("DeviceModel"),
     tests("NetEngine", ["Linux", "TestNetwork"]),
-    tests("Chipset", ["DeviceModel", "GuestMemory", "Linux"]),
+    tests("Chipset", ["DeviceModel", "GuestMemory", "Linux", "SavedState", "StateFixtures"]),
     tests("Display", ["Addresses", "CZlib", "DeviceModel", "Linux", "TestFiles"]),
     tests("Input", ["DeviceModel", "GuestMemory", "Linux", "VirtioTestSupport"]),
-    tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "TestFiles", "VMXControl"]),
+    tests("VMX", ["Chipset", "DeviceModel", "GuestMemory", "KVM", "Linux", "SavedState", "TestFiles", "VMXControl"]),
     tests("VMXControl", ["Messages"]),
     tests("KVM", ["CLinux", "Linux", "Bytes"]),
     .target(
@@ -247,7 +252,7 @@ package.targets += [
         "Virtio",
         [
             "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "NetEngine",
-            "NetTestSupport", "TestNetwork", "VirtioTestSupport",
+            "NetTestSupport", "SavedState", "StateFixtures", "TestNetwork", "VirtioTestSupport",
         ]),
     tests(
         "Controllers",
@@ -279,9 +284,11 @@ package.targets += [
     .target(
         name: "FuzzTargets",
         dependencies: [
-            "Adapters", "Addresses", "BlockTestSupport", "BootMedium", "Chipset", "Controllers", "DeviceModel",
+            "Adapters", "Addresses", "BlockTestSupport", "BootMedium", "CLinux", "Chipset", "Controllers",
+            "DeviceModel",
             "DHCP", "Display", "DNSMessages", "FAT", "GuestBoot", "GuestMemory", "HostModel", "HostService", "Input",
-            "Linux", "Log", "Logging", "Messages", "NetEngine", "SimulatedDisk", "StateArea", "Terminal", "TimeSync",
+            "Linux", "Log", "Logging", "Messages", "NetEngine", "SavedState", "SimulatedDisk", "StateArea", "Terminal",
+            "TimeSync",
             "TLS", "TLSTestServer", "Virtio", "VirtioTestSupport", "VMDK", "VMXConfig",
         ], path: "Fuzz/Targets", swiftSettings: common),
     .testTarget(

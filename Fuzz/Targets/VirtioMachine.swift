@@ -70,6 +70,11 @@ struct VirtioMachine {
     mutating func run(_ bytes: [UInt8]) {
         var feed = Feed(bytes)
         start(&feed)
+        goOn(&feed)
+    }
+
+    /// Carries the input's commands out, and ends the device.
+    mutating func goOn(_ feed: inout Feed) {
         while !feed.isAtEnd {
             step(&feed)
             checkPromises()
@@ -83,7 +88,7 @@ struct VirtioMachine {
         check(device.queues.allSatisfy { !$0.isRunning }, "a closed device serves no queue")
     }
 
-    private mutating func start(_ feed: inout Feed) {
+    mutating func start(_ feed: inout Feed) {
         let choice = feed.byte()
         var features = VirtioFeatures(rawValue: UInt64(feed.word()))
         if choice & 1 != 0 { features.insert(.packedRing) }

@@ -56,7 +56,7 @@ struct StateEncodingTests {
         let bytes = vcpu.encoded()
         // Version 1, vCPU 7, an activity is there and is 3; then RAX.
         #expect(Array(bytes[0..<13]) == [1, 0, 0, 0, 7, 0, 0, 0, 1, 3, 0, 0, 0])
-        #expect(bytes.count == 5749)
+        #expect(bytes.count == 5757)
         #expect(try machine().encoded().count == 1048)
     }
 

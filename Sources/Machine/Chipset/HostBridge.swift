@@ -1,4 +1,5 @@
 public import DeviceModel
+import SavedState
 
 /// What the guest may do with 16 or 64 KiB of the area from C0000 to FFFFF: two bits of a PAM register.
 public struct ShadowAccess: OptionSet, Equatable, Sendable, BitwiseCopyable {
@@ -49,6 +50,11 @@ public final class HostBridge: PCIFunction, @unchecked Sendable {
     }
 
     public override func reset() { shadowChanged(shadow) }
+
+    /// All of it is in the configuration space.
+    public override var stateVersion: UInt32? { 1 }
+
+    public override func configurationRestored() { shadowChanged(shadow) }
 
     /// As the registers have it: PAM0 holds F0000 to FFFFF, each following one two pieces from C0000 on.
     public var shadow: [ShadowAccess] {

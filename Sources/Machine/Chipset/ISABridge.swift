@@ -1,4 +1,5 @@
 public import DeviceModel
+import SavedState
 import Synchronization
 
 /// 00:1f.0 of a Q35, the bridge to what used to be on ISA (Intel ICH9 data sheet, section 13.1; 8086:2918).
@@ -41,6 +42,11 @@ public final class ISABridge: PCIFunction, @unchecked Sendable {
     }
 
     public override func reset() { route() }
+
+    /// All of it is in the configuration space.
+    public override var stateVersion: UInt32? { 1 }
+
+    public override func configurationRestored() { route() }
 
     private func route() {
         let values = withSpace { space in Self.routes.map { space.get($0, as: UInt8.self) } }

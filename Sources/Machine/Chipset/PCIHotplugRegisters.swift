@@ -1,4 +1,5 @@
 public import DeviceModel
+public import SavedState
 import Synchronization
 
 /// The register block through which the guest's ACPI code learns of PCI devices coming and going on bus 0.
@@ -24,10 +25,16 @@ public final class PCIHotplugRegisters: BusDevice, @unchecked Sendable {
     /// The general-purpose event to raise.
     public static let event = 1
 
-    private struct State {
+    private struct State: FieldCoded {
         var up: UInt32 = 0
         var down: UInt32 = 0
         var bus: UInt32 = 0
+
+        mutating func code(_ coder: inout FieldCoder) {
+            coder.field(&up, "up")
+            coder.field(&down, "down")
+            coder.field(&bus, "bus select")
+        }
     }
 
     private let state = Mutex(State())
@@ -98,6 +105,26 @@ public final class PCIHotplugRegisters: BusDevice, @unchecked Sendable {
 
     private func ejectAll(_ slots: UInt32) {
         for slot in 0..<32 where slots & 1 << UInt32(slot) != 0 { eject(slot) }
+    }
+
+    // MARK: Saved state
+
+    public override var stateVersion: UInt32? { 1 }
+
+    public override func saveState(_ coder: inout FieldCoder) {
+        var state = state.withLock { $0 }
+        coder.field(&state)
+    }
+
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var restored = State()
+        coder.field(&restored)
+        guard coder.failure == nil else { return }
+        state.withLock { state in
+            restored.up &= removable
+            restored.down &= removable
+            state = restored
+        }
     }
 
     // MARK: The guest's side

@@ -1,5 +1,6 @@
 public import DeviceModel
 import Linux
+public import SavedState
 import Synchronization
 
 /// The ACPI fixed registers and general-purpose events (ACPI 6.4, section 4.8), laid out as in an ICH9 at PMBASE.
@@ -25,7 +26,7 @@ public final class PowerManagement: BusDevice, @unchecked Sendable {
     private static let sciEnable: UInt16 = 1
     private static let sleepEnable: UInt16 = 1 << 13
 
-    private struct State {
+    private struct State: FieldCoded {
         var status: UInt16 = 0
         var enable: UInt16 = 0
         var control: UInt16 = 0
@@ -33,12 +34,22 @@ public final class PowerManagement: BusDevice, @unchecked Sendable {
         var eventEnable: UInt64 = 0
         var scratch: UInt8 = 0
         var line = false
+
+        mutating func code(_ coder: inout FieldCoder) {
+            coder.field(&status, "status")
+            coder.field(&enable, "enable")
+            coder.field(&control, "control")
+            coder.field(&eventStatus, "event status")
+            coder.field(&eventEnable, "event enable")
+            coder.field(&scratch, "command data")
+        }
     }
 
     private let state = Mutex(State())
     private let sci: any InterruptLine
     private let powerOff: @Sendable () -> Void
-    private let start = monotonicNanoseconds()
+    /// When the PM timer stood at zero, by the host's monotonic clock; may lie before that clock's own beginning.
+    private let start = Atomic<UInt64>(monotonicNanoseconds())
 
     /// - Parameter powerOff: the guest asked for S5; called on a vCPU thread.
     public init(sci: any InterruptLine, powerOff: @escaping @Sendable () -> Void) {
@@ -84,10 +95,36 @@ public final class PowerManagement: BusDevice, @unchecked Sendable {
 
     /// The PM timer: 3.579545 MHz, 32 bits (the FADT says so).
     private var timer: UInt32 {
-        let elapsed = monotonicNanoseconds() &- start
+        let elapsed = monotonicNanoseconds() &- start.load(ordering: .relaxed)
         // Split, so that the product cannot overflow: seconds and the rest.
         let ticks = (elapsed / 1_000_000_000) &* 3_579_545 &+ (elapsed % 1_000_000_000) &* 3_579_545 / 1_000_000_000
         return UInt32(truncatingIfNeeded: ticks)
+    }
+
+    // MARK: Saved state
+
+    public override var stateVersion: UInt32? { 1 }
+
+    public override func saveState(_ coder: inout FieldCoder) {
+        var state = state.withLock { $0 }
+        coder.field(&state)
+        var elapsed = monotonicNanoseconds() &- start.load(ordering: .relaxed)
+        coder.field(&elapsed, "timer")
+    }
+
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var restored = State()
+        coder.field(&restored)
+        var elapsed: UInt64 = 0
+        coder.field(&elapsed, "timer")
+        guard coder.failure == nil else { return }
+        start.store(monotonicNanoseconds() &- elapsed &- coder.elapsed, ordering: .relaxed)
+        state.withLock { state in
+            restored.line = state.line
+            restored.control &= ~Self.sleepEnable
+            state = restored
+            update(&state)
+        }
     }
 
     // MARK: Registers

@@ -1,5 +1,6 @@
 public import DeviceModel
 public import Linux
+public import SavedState
 import Synchronization
 
 /// The CMOS real-time clock and its 128 bytes of RAM (Motorola MC146818A data sheet; ports 0x70 and 0x71).
@@ -29,6 +30,8 @@ public final class RealTimeClock: BusDevice, @unchecked Sendable {
         static let set: UInt8 = 1 << 7
     }
     private static let interruptRequest: UInt8 = 0x80
+    /// More seconds than the year registers can make.
+    private static let offsets: ClosedRange<Int64> = (-1 << 40)...(1 << 40)
 
     private struct State {
         var index: UInt8 = 0
@@ -79,6 +82,40 @@ public final class RealTimeClock: BusDevice, @unchecked Sendable {
             wire.set(false)
         }
         schedule()
+    }
+
+    // MARK: Saved state
+
+    public override var stateVersion: UInt32? { 1 }
+
+    public override func saveState(_ coder: inout FieldCoder) {
+        var state = state.withLock { $0 }
+        code(&state, &coder)
+    }
+
+    /// A clock that runs shows the host's time and the guest's offset to it, as if it had never stood still.
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var restored = State(offset: 0)
+        code(&restored, &coder)
+        guard coder.failure == nil else { return }
+        state.withLock { state in
+            state = restored
+            wire.set(state.ram[Register.statusC] & Self.interruptRequest != 0)
+        }
+        schedule()
+    }
+
+    private func code(_ state: inout State, _ coder: inout FieldCoder) {
+        coder.field(&state.index, "index")
+        for index in state.ram.indices { coder.field(&state.ram[index], "CMOS") }
+        coder.field(&state.offset, "offset")
+        let offset = state.offset
+        coder.check(Self.offsets.contains(offset), "\(offset) seconds are more than the registers can hold")
+        var frozen = state.frozen?.secondsSince1970
+        coder.optional(&frozen, "stopped at")
+        coder.check(
+            Self.offsets.contains(frozen ?? 0), "\(frozen ?? 0) seconds are more than the registers can hold")
+        if coder.isReading, coder.failure == nil { state.frozen = frozen.map { CalendarTime(secondsSince1970: $0) } }
     }
 
     // MARK: Time

@@ -1,4 +1,5 @@
 public import DeviceModel
+public import SavedState
 import Synchronization
 
 /// The ways a PC's software asks for a reset: the reset control register at 0xCF9, the keyboard controller's pulse at
@@ -21,6 +22,23 @@ public final class ResetPorts: BusDevice, @unchecked Sendable {
 
     /// - Parameter reset: called on a vCPU thread.
     public init(reset: @escaping @Sendable () -> Void) { self.reset = reset }
+
+    public override var stateVersion: UInt32? { 1 }
+
+    public override func saveState(_ coder: inout FieldCoder) {
+        var (control, system) = (control.load(ordering: .relaxed), systemControl.load(ordering: .relaxed))
+        coder.field(&control, "reset control")
+        coder.field(&system, "system control")
+    }
+
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var (control, system): (UInt8, UInt8) = (0, 0)
+        coder.field(&control, "reset control")
+        coder.field(&system, "system control")
+        guard coder.failure == nil else { return }
+        self.control.store(control & 0x0a, ordering: .relaxed)
+        systemControl.store(system & ~1 | 2, ordering: .relaxed)
+    }
 
     public override func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
         guard width == 1 else { return allOnes(width: width) }

@@ -1,4 +1,5 @@
 public import DeviceModel
+public import SavedState
 import Synchronization
 
 /// A 16550A serial port (National Semiconductor PC16550D data sheet, section 8).
@@ -16,7 +17,7 @@ public final class Uart16550: BusDevice, CharacterReceiver, @unchecked Sendable 
     /// Bytes the receive FIFO holds.
     static let fifoSize = 16
 
-    private struct State {
+    private struct State: FieldCoded {
         var interruptEnable: UInt8 = 0
         var fifoEnabled = false
         var lineControl: UInt8 = 0
@@ -30,6 +31,29 @@ public final class Uart16550: BusDevice, CharacterReceiver, @unchecked Sendable 
         var first = 0
         var count = 0
         var line = false
+
+        /// The bytes in the FIFO, the oldest first.
+        private var waiting: [UInt8] {
+            get { (0..<count).map { fifo[(first + $0) % Uart16550.fifoSize] } }
+            set {
+                (first, count) = (0, newValue.count)
+                for (index, byte) in newValue.enumerated() { fifo[index] = byte }
+            }
+        }
+
+        mutating func code(_ coder: inout FieldCoder) {
+            coder.field(&interruptEnable, "interrupt enable")
+            coder.field(&fifoEnabled, "FIFO enable")
+            coder.field(&lineControl, "line control")
+            coder.field(&modemControl, "modem control")
+            coder.field(&scratch, "scratch")
+            coder.field(&divisor, "divisor")
+            coder.field(&transmitEmptyPending, "transmitter empty")
+            coder.field(&overrun, "overrun")
+            var bytes = waiting
+            coder.blob(&bytes, limit: Uart16550.fifoSize, "FIFO")
+            if coder.failure == nil { waiting = bytes }
+        }
     }
 
     private let state = Mutex(State())
@@ -49,6 +73,28 @@ public final class Uart16550: BusDevice, CharacterReceiver, @unchecked Sendable 
             state = State()
             interrupt.set(false)
         }
+    }
+
+    // MARK: Saved state
+
+    public override var stateVersion: UInt32? { 1 }
+
+    public override func saveState(_ coder: inout FieldCoder) {
+        var state = state.withLock { $0 }
+        coder.field(&state)
+    }
+
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var restored = State()
+        coder.field(&restored)
+        guard coder.failure == nil else { return }
+        state.withLock { state in
+            restored.line = state.line
+            state = restored
+            update(&state)
+        }
+        // Whoever was turned away before would wait for ever.
+        backend.receiverHasRoom()
     }
 
     // MARK: Receiving

@@ -74,6 +74,12 @@ public final class AddressSpace: Sendable {
         }
     }
 
+    /// Every device that answers somewhere, each once, in order of its first address.
+    public var devices: [BusDevice] {
+        var seen = Set<ObjectIdentifier>()
+        return entries.withLock { $0.map(\.device) }.filter { seen.insert(ObjectIdentifier($0)).inserted }
+    }
+
     /// The present map, for a view, with its generation.
     func current() -> (entries: [Entry], generation: UInt64) {
         entries.withLock { ($0, generation.load(ordering: .acquiring)) }

@@ -46,6 +46,12 @@ public final class MSI: Sendable {
     @discardableResult
     public func configurationWritten(_ written: Int, width: Int, of function: PCIFunction) -> Bool {
         guard written < offset + Offset.end, written + width > offset else { return false }
+        apply(of: function)
+        return true
+    }
+
+    /// Does what the configuration space says: after it was restored, and to go on after `hold`.
+    public func apply(of function: PCIFunction) {
         let (control, address, data) = function.withSpace { space in
             (
                 space.get(offset + Offset.control, as: UInt16.self),
@@ -56,8 +62,10 @@ public final class MSI: Sendable {
         let isOn = control & 1 != 0
         interrupts.setMessage(0, isOn ? InterruptMessage(address: address, data: UInt32(data)) : nil)
         enabled.store(isOn, ordering: .releasing)
-        return true
     }
+
+    /// Keeps interrupts back, for `PCIFunction.pause`. When this returns, those of before have reached the guest's interrupt controller.
+    public func hold() { interrupts.setMessage(0, nil) }
 
     /// The function was reset, and its space is as at first.
     public func reset() {

@@ -1,19 +1,32 @@
 public import Linux
+import SavedState
 import Synchronization
 
 /// The MSI-X capability, vector table and pending bits of a function (PCI Local Bus 3.0, section 6.8.2).
 public final class MSIX: Sendable {
-    private struct Vector {
+    private struct Vector: FieldCoded {
         var address: UInt64 = 0
         var data: UInt32 = 0
         /// Bit 0 masks the vector; it is set out of reset.
         var control: UInt32 = 1
+        /// Saved state only: a signal waits in the vector's event. Otherwise the event itself knows.
+        var isPending = false
+
+        mutating func code(_ coder: inout FieldCoder) {
+            coder.field(&address, "vector address")
+            coder.field(&data, "vector data")
+            coder.field(&control, "vector control")
+            coder.field(&isPending, "vector pending")
+            control &= 1
+        }
     }
 
     private struct State {
         var vectors: [Vector]
         var enabled = false
         var functionMasked = false
+        /// No vector reaches the guest for now.
+        var isHeld = false
     }
 
     /// Capability identifier.
@@ -71,9 +84,41 @@ public final class MSIX: Sendable {
         }
     }
 
+    /// Keeps every signal from now on as a pending bit, until `release`. When this returns, signals of before have reached the guest's
+    /// interrupt controller.
+    func hold() { setHeld(true) }
+
+    func release() { setHeld(false) }
+
+    private func setHeld(_ on: Bool) {
+        state.withLock { state in
+            guard state.isHeld != on else { return }
+            state.isHeld = on
+            for index in state.vectors.indices { route(index, state) }
+        }
+    }
+
+    /// The table and the pending bits. While held, so that none is lost between the two. The control register is the configuration space's.
+    func code(_ coder: inout FieldCoder) {
+        state.withLock { state in
+            var vectors = state.vectors
+            if !coder.isReading {
+                for index in vectors.indices { vectors[index].isPending = interrupts.event(index).isSignalled }
+            }
+            coder.list(&vectors, limit: 2048, "vectors")
+            coder.check(vectors.count == vectorCount, "\(vectors.count) vectors, this machine has \(vectorCount)")
+            guard coder.isReading, coder.failure == nil else { return }
+            for (index, vector) in vectors.enumerated() {
+                interrupts.event(index).drain()
+                if vector.isPending { interrupts.event(index).signal() }
+            }
+            state.vectors = vectors
+        }
+    }
+
     private func route(_ index: Int, _ state: State) {
         let vector = state.vectors[index]
-        let open = state.enabled && !state.functionMasked && vector.control & 1 == 0
+        let open = !state.isHeld && state.enabled && !state.functionMasked && vector.control & 1 == 0
         interrupts.setMessage(index, open ? InterruptMessage(address: vector.address, data: vector.data) : nil)
     }
 

@@ -31,6 +31,8 @@ public struct PCIConfigurationSpace: Sendable {
     public static let size = 4096
     private var bytes = [UInt8](repeating: 0, count: size)
     private var writable = [UInt8](repeating: 0, count: size)
+    /// Bits that neither are fixed nor the guest's: the device changes them itself. By offset.
+    private var changing: [Int: UInt8] = [Offset.status: 1 << 3]
     private var nextCapability = 0x40
     private var lastCapabilityPointer = Offset.capabilities
 
@@ -82,6 +84,13 @@ public struct PCIConfigurationSpace: Sendable {
         }
     }
 
+    /// Says that the device itself changes the bits that are one in `mask`, so that they are part of its saved state.
+    public mutating func allowChanges<T: FixedWidthInteger>(_ offset: Int, _ mask: T) {
+        for index in 0..<MemoryLayout<T>.size {
+            changing[offset + index] = UInt8(truncatingIfNeeded: mask >> (8 * index))
+        }
+    }
+
     /// Chains a capability into the list.
     ///
     /// - Parameters:
@@ -100,6 +109,25 @@ public struct PCIConfigurationSpace: Sendable {
         nextCapability = (offset + 2 + body.count + 3) & ~3
         set(Offset.status, get(Offset.status, as: UInt16.self) | 1 << 4)
         return offset
+    }
+
+    // MARK: Saved state
+
+    /// The bytes up to the last that is not zero.
+    var bytesUsed: [UInt8] { Array(bytes[..<((bytes.lastIndex { $0 != 0 } ?? -1) + 1)]) }
+
+    /// Takes over what can change, if the rest is the same.
+    ///
+    /// - Parameter saved: all 4 KiB.
+    /// - Returns: the offset of a byte whose fixed bits differ; nothing is taken over then.
+    mutating func restore(_ saved: [UInt8]) -> Int? {
+        guard saved.count == Self.size else { return 0 }
+        for offset in saved.indices {
+            let fixed = ~(writable[offset] | changing[offset, default: 0])
+            if (saved[offset] ^ bytes[offset]) & fixed != 0 { return offset }
+        }
+        bytes = saved
+        return nil
     }
 
     // MARK: The guest's access

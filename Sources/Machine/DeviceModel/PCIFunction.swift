@@ -1,3 +1,4 @@
+public import SavedState
 import Synchronization
 
 /// A PCI function: configuration space, windows and interrupts. Devices subclass it.
@@ -89,6 +90,22 @@ open class PCIFunction: BusDevice, @unchecked Sendable {
     /// The function was unplugged or the machine ends: stop threads, release what is held. No call follows.
     open func close() {}
 
+    /// The machine stands still from now on, to be saved or moved: nothing of the function may touch guest memory or raise interrupts
+    /// when this returns, and what it has begun is finished. Also the state that a function restores itself into.
+    open func pause() {}
+
+    /// The machine goes on after `pause`.
+    open func resume() {}
+
+    /// The configuration space was restored: work out anew what hangs on it, beyond windows and interrupts.
+    open func configurationRestored() {}
+
+    /// The device's own part comes with its name alone, what every function has with `.pci`.
+    open override var stateParts: [(suffix: String, part: any StateHolder)] { [(".pci", pciState), ("", self)] }
+
+    /// The part of the state that every function has.
+    public final var pciState: any StateHolder { PCIFunctionState(self) }
+
     // MARK: Interrupts
 
     /// Raises or lowers the function's INTx wire, as far as the guest allows it.
@@ -127,6 +144,30 @@ open class PCIFunction: BusDevice, @unchecked Sendable {
         } else {
             configurationWritten(offset, width: width)
         }
+    }
+
+    func codeConfiguration(_ coder: inout FieldCoder) {
+        space.withLock { space in
+            // A copy, so that a mistake changes nothing.
+            var copy = space
+            copy.code(&coder)
+            if coder.isReading, coder.failure == nil { space = copy }
+        }
+        var asserted = interruptAsserted.withLock { $0 }
+        coder.field(&asserted, "INTx")
+        msix?.code(&coder)
+        guard coder.isReading, coder.failure == nil else { return }
+        let (control, disabled) = space.withLock { space in
+            (
+                msixOffset.map { space.get($0 + 2, as: UInt16.self) },
+                space.command & PCIConfigurationSpace.Command.interruptDisable != 0
+            )
+        }
+        interruptAsserted.withLock { $0 = asserted }
+        intx?.set(asserted && !disabled)
+        if let control { msix?.setControl(control) }
+        messageInterruptsChanged()
+        configurationRestored()
     }
 
     func resetAll() {

@@ -1,3 +1,4 @@
+public import SavedState
 import Synchronization
 
 /// A function cannot be plugged in.
@@ -185,6 +186,45 @@ public final class PCIRoot: BusDevice, @unchecked Sendable {
                 remap(function)
             }
         }
+    }
+
+    // MARK: Saved state
+
+    /// Stops every function for saving, and keeps message interrupts back.
+    public func pauseAll() {
+        for (_, function) in functions { function.pause() }
+        for (_, function) in functions { function.msix?.hold() }
+    }
+
+    /// Lets every function go on.
+    public func resumeAll() {
+        for (_, function) in functions { function.msix?.release() }
+        for (_, function) in functions { function.resume() }
+    }
+
+    /// Maps every window where the restored configuration spaces have it.
+    public func remapAll() {
+        state.withLock { state in
+            // First all away: one may lie now where another was.
+            for function in state.functions.values {
+                for (index, bar) in function.bars.enumerated() { move(function, index, bar, to: nil) }
+                moveROM(function, to: nil)
+            }
+            for (_, function) in state.functions.sorted(by: { $0.key < $1.key }) { remap(function) }
+        }
+    }
+
+    public override var stateVersion: UInt32? { 1 }
+
+    public override func saveState(_ coder: inout FieldCoder) {
+        var address = state.withLock { $0.address }
+        coder.field(&address, "address register")
+    }
+
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var address: UInt32 = 0
+        coder.field(&address, "address register")
+        if coder.failure == nil { state.withLock { $0.address = address } }
     }
 
     // MARK: Mapping (under the lock)

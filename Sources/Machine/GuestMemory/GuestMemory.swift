@@ -90,6 +90,9 @@ public final class GuestMemory: Sendable {
         return length
     }
 
+    /// The next stretch of the backing file, from `offset` on, that was ever touched; the rest reads as zeros. Nil if nothing follows.
+    public func nextTouched(from offset: Int) -> Range<Int>? { file.nextData(from: offset, size: count) }
+
     // MARK: Pages the host wrote
 
     /// Starts or stops noting which pages the host writes.

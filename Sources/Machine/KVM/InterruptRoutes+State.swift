@@ -1,14 +1,16 @@
+public import SavedState
+
 extension InterruptRoutes: FieldCoded {
     /// More than any kernel takes.
     private static let countMax = 1 << 16
 
-    init() { self.init(limit: 0) }
+    public init() { self.init(limit: 0) }
 
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         var limit = limit
         coder.field(&limit)
         coder.check(limit <= Self.countMax, "\(limit) interrupts")
-        var numbers = allocatedInterrupts.map(Number.init)
+        var numbers = allocatedInterrupts
         coder.list(&numbers, limit: Self.countMax)
         var rows = all.flatMap { entry in entry.ends.map { Row(gsi: entry.gsi, end: $0) } }
         coder.list(&rows, limit: Self.countMax)
@@ -16,7 +18,7 @@ extension InterruptRoutes: FieldCoded {
         var table: [UInt32: [InterruptRoute]] = [:]
         for row in rows { table[row.gsi, default: []].append(row.end) }
         do {
-            self = try InterruptRoutes(limit: limit, allocated: numbers.map(\.value), table: table)
+            self = try InterruptRoutes(limit: limit, allocated: numbers, table: table)
         } catch {
             coder.check(false, "\(error)")
         }
@@ -27,13 +29,6 @@ extension InterruptRoutes: FieldCoded {
         self.init(limit: limit)
         for gsi in allocated { try claim(gsi) }
         for (gsi, ends) in table { try set(gsi, ends) }
-    }
-
-    private struct Number: FieldCoded {
-        var value: UInt32 = 0
-        init() {}
-        init(_ value: UInt32) { self.value = value }
-        mutating func code(_ coder: inout FieldCoder) { coder.field(&value) }
     }
 
     /// One interrupt and one place where it ends: kind 1 a pin (chip, number), kind 2 a message (address, data).

@@ -27,7 +27,9 @@ extension VirtualCPU {
         if hasController { state.localAPIC = try localAPIC() }
         state.timeStampFrequency = timeStampFrequency()
         state.cpuid = try cpuid()
-        state.modelSpecific = try readMSRs(stateMSRs())
+        let indices = try stateMSRs()
+        state.wallTime = WallTime.now
+        state.modelSpecific = try readMSRs(indices)
         if state.cpuid.hasVirtualization { state.nested = try nestedState() }
         // Last: taking the other parts can change what is pending.
         state.events = try events()
@@ -36,7 +38,10 @@ extension VirtualCPU {
 
     /// Puts the vCPU in a state taken from one with the same number, here or on another host. Guest memory must be in
     /// place. Restore the machine's state before.
-    public func restoreState(_ state: VirtualCPUState) throws(KVMError) {
+    ///
+    /// - Parameter advanceClock: whether the time-stamp counter shows the time that went by since the state was taken, as the machine's
+    ///   clock does; otherwise it goes on from where it was.
+    public func restoreState(_ state: VirtualCPUState, advanceClock: Bool = false) throws(KVMError) {
         guard state.id == id else { throw .badState("it is that of vCPU \(state.id), not of \(id)") }
         let hasController = machine.configuration.interruptController == .full
         guard hasController == (state.activity != nil), hasController == (state.localAPIC != nil) else {
@@ -55,7 +60,7 @@ extension VirtualCPU {
         try setDebugRegisters(state.debug)
         // Before the registers with the timer's deadline: it holds the timer's mode.
         if let apic = state.localAPIC { try setLocalAPIC(apic) }
-        try restoreMSRs(state.modelSpecific)
+        try restoreMSRs(state, advanceClock)
         if !state.nested.isEmpty { try setNestedState(state.nested) }
         // Last: setting registers drops pending exceptions.
         try setEvents(state.events, startupReceived: state.activity == .startupReceived)
@@ -198,7 +203,11 @@ extension VirtualCPU {
         return indices
     }
 
-    private func restoreMSRs(_ registers: [ModelSpecificRegister]) throws(KVMError) {
+    private func restoreMSRs(_ state: VirtualCPUState, _ advanceClock: Bool) throws(KVMError) {
+        var registers = state.modelSpecific
+        if advanceClock, let place = registers.firstIndex(where: { $0.index == Self.timeStampMSR }) {
+            registers[place].value &+= state.timeStampAdvance()
+        }
         // The counter first, as all deadlines refer to it, and the deadline last, when the timer's mode is known.
         let early = [Self.timeStampMSR, Self.timeStampAdjustMSR]
         var ordered = registers.filter { early.contains($0.index) }
@@ -244,7 +253,7 @@ extension VirtualCPU {
 extension [CPUIDEntry] {
     /// Without what the kernel keeps up to date while the guest runs: whether it has its APIC, XSAVE and protection
     /// keys switched on, and how large its vector state is.
-    fileprivate var withoutRuntimeBits: [CPUIDEntry] {
+    var withoutRuntimeBits: [CPUIDEntry] {
         map { entry in
             var entry = entry
             switch (entry.leaf, entry.subleaf) {

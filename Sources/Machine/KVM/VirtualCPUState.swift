@@ -1,3 +1,5 @@
+public import SavedState
+
 /// All that a vCPU is, between two instructions: for saving, moving and resetting machines.
 ///
 /// A state taken right after a vCPU was made is that of a processor after power-on; restoring it is a reset.
@@ -26,15 +28,30 @@ public struct VirtualCPUState: Hashable, Sendable {
     /// The kernel's `struct kvm_nested_state` with its data, if the guest runs guests.
     public internal(set) var nested: [UInt8] = []
     public internal(set) var events = VirtualCPUEvents()
+    /// The host's wall time when the time-stamp counter was read, in nanoseconds since 1970.
+    public internal(set) var wallTime: UInt64 = 0
 
-    init() {}
+    public init() {}
+
+    /// How far the time-stamp counter has come since the state was taken, in ticks.
+    func timeStampAdvance() -> UInt64 {
+        // The product of nanoseconds and kHz can take more than 64 bits.
+        let elapsed = WallTime.elapsed(since: wallTime)
+        let (high, low) = elapsed.multipliedFullWidth(by: UInt64(timeStampFrequency))
+        return high < 1_000_000 ? UInt64(1_000_000).dividingFullWidth((high, low)).quotient : 0
+    }
+
+    /// The features that the guest saw on the processor.
+    public var features: CPUFeatureSet { CPUFeatureSet(cpuid.withoutRuntimeBits) }
 
     /// Bytes of a stable format, independent of this program's and the kernel's layouts.
     public func encoded() -> [UInt8] { FieldCoder.encode(self, version: Self.formatVersion) }
 
     /// A state from its bytes. They may come from anywhere: everything is checked.
     public init(decoding bytes: [UInt8]) throws(KVMError) {
-        self = try FieldCoder.decode(bytes, newest: Self.formatVersion, "virtual CPU")
+        do throws(StateError) {
+            self = try FieldCoder.decode(bytes, newest: Self.formatVersion, "virtual CPU")
+        } catch { throw .badState("\(error)") }
     }
 }
 
@@ -42,15 +59,14 @@ public struct VirtualCPUState: Hashable, Sendable {
 // `VirtualCPUState.code`, under a check of the version.
 
 extension VirtualCPUState: FieldCoded {
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&id)
         coder.optional(&activity)
         coder.field(&general)
         coder.field(&special)
-        var pointers = pageDirectoryPointers.map(Word.init)
-        coder.list(&pointers, limit: 4)
-        coder.check(pointers.count == 0 || pointers.count == 4, "\(pointers.count) page-directory pointers")
-        pageDirectoryPointers = pointers.map(\.value)
+        coder.list(&pageDirectoryPointers, limit: 4)
+        let pointers = pageDirectoryPointers.count
+        coder.check(pointers == 0 || pointers == 4, "\(pointers) page-directory pointers")
         coder.blob(&extended, limit: 1 << 16)
         coder.list(&extendedControl, limit: ExtendedControlRegister.limit)
         coder.field(&debug)
@@ -60,20 +76,13 @@ extension VirtualCPUState: FieldCoded {
         coder.list(&cpuid, limit: CPUIDTable.limit)
         coder.blob(&nested, limit: 1 << 16)
         coder.field(&events)
+        coder.field(&wallTime)
     }
 }
 
-/// An integer in a list.
-private struct Word: FieldCoded {
-    var value: UInt64 = 0
-    init() {}
-    init(_ value: UInt64) { self.value = value }
-    mutating func code(_ coder: inout FieldCoder) { coder.field(&value) }
-}
-
 extension VirtualCPU.Activity: FieldCoded {
-    init() { self = .runnable }
-    mutating func code(_ coder: inout FieldCoder) {
+    public init() { self = .runnable }
+    public mutating func code(_ coder: inout FieldCoder) {
         var raw = rawValue
         coder.field(&raw)
         coder.check(Self(rawValue: raw) != nil, "activity \(raw) is unknown")
@@ -82,8 +91,8 @@ extension VirtualCPU.Activity: FieldCoded {
 }
 
 extension GeneralRegisters: FieldCoded {
-    init() { self.init(rflags: 2) }
-    mutating func code(_ coder: inout FieldCoder) {
+    public init() { self.init(rflags: 2) }
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&rax)
         coder.field(&rbx)
         coder.field(&rcx)
@@ -106,7 +115,7 @@ extension GeneralRegisters: FieldCoded {
 }
 
 extension Segment: FieldCoded {
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&base)
         coder.field(&limit)
         coder.field(&selector)
@@ -123,15 +132,15 @@ extension Segment: FieldCoded {
 }
 
 extension DescriptorTable: FieldCoded {
-    init() { self.init(base: 0, limit: 0) }
-    mutating func code(_ coder: inout FieldCoder) {
+    public init() { self.init(base: 0, limit: 0) }
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&base)
         coder.field(&limit)
     }
 }
 
 extension SpecialRegisters: FieldCoded {
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&cs)
         coder.field(&ds)
         coder.field(&es)
@@ -160,14 +169,14 @@ extension SpecialRegisters: FieldCoded {
 extension ExtendedControlRegister: FieldCoded {
     /// KVM_MAX_XCRS.
     static let limit = 16
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&index)
         coder.field(&value)
     }
 }
 
 extension DebugRegisters: FieldCoded {
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&db0)
         coder.field(&db1)
         coder.field(&db2)
@@ -178,8 +187,8 @@ extension DebugRegisters: FieldCoded {
 }
 
 extension LocalAPIC: FieldCoded {
-    init() { self.init(buffer: KernelBuffer(count: Self.byteCount)) }
-    mutating func code(_ coder: inout FieldCoder) {
+    public init() { self.init(buffer: KernelBuffer(count: Self.byteCount)) }
+    public mutating func code(_ coder: inout FieldCoder) {
         var content = bytes
         coder.fixed(&content)
         self = LocalAPIC(content) ?? self
@@ -187,16 +196,16 @@ extension LocalAPIC: FieldCoded {
 }
 
 extension ModelSpecificRegister: FieldCoded {
-    init() { self.init(0, 0) }
-    mutating func code(_ coder: inout FieldCoder) {
+    public init() { self.init(0, 0) }
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&index)
         coder.field(&value)
     }
 }
 
 extension CPUIDEntry: FieldCoded {
-    init() { self.init(leaf: 0) }
-    mutating func code(_ coder: inout FieldCoder) {
+    public init() { self.init(leaf: 0) }
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&leaf)
         coder.field(&subleaf)
         coder.field(&hasSubleaves)
@@ -208,7 +217,7 @@ extension CPUIDEntry: FieldCoded {
 }
 
 extension VirtualCPUEvents: FieldCoded {
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&exceptionInjected)
         coder.field(&exceptionVector)
         coder.field(&exceptionHasErrorCode)

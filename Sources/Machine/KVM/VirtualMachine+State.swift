@@ -1,4 +1,5 @@
 import CLinux
+import Linux
 import Synchronization
 
 extension VirtualMachine {
@@ -25,7 +26,7 @@ extension VirtualMachine {
     ///   - keepRoutes: whether all routes and numbers given out become those of the state; otherwise only those of the
     ///     pins do, and devices allocate anew.
     ///   - advanceClock: whether the guest's clock shows the time that went by since the state was taken, as after a
-    ///     migration; otherwise it goes on from where it was, as after a suspension.
+    ///     migration or a suspension; otherwise it goes on from where it was, as after a pause.
     public func restoreState(
         _ state: VirtualMachineState, keepRoutes: Bool = false, advanceClock: Bool = false
     ) throws(KVMError) {
@@ -65,14 +66,15 @@ extension VirtualMachine {
         try kvmCall(self.raw, WAFER_KVM_GET_CLOCK, &raw, "read the guest's clock")
         var clock = ClockState()
         clock.nanoseconds = raw.clock
-        if raw.flags & UInt32(KVM_CLOCK_REALTIME) != 0 { clock.wallTime = raw.realtime }
+        // The kernel knows only while all vCPUs share one clock.
+        clock.wallTime = raw.flags & UInt32(KVM_CLOCK_REALTIME) != 0 ? raw.realtime : WallTime.now
         if raw.flags & UInt32(KVM_CLOCK_HOST_TSC) != 0 { clock.hostTimeStamp = raw.host_tsc }
         return clock
     }
 
     /// Sets the guest's paravirtual clock.
     ///
-    /// - Parameter advance: add the wall time that went by since the clock was read, if it is known.
+    /// - Parameter advance: add the wall time that went by since the clock was read.
     public func setClock(_ clock: ClockState, advance: Bool) throws(KVMError) {
         var raw = kvm_clock_data()
         raw.clock = clock.nanoseconds
@@ -80,6 +82,9 @@ extension VirtualMachine {
         if advance, canAdvance, let wallTime = clock.wallTime {
             raw.flags = UInt32(KVM_CLOCK_REALTIME)
             raw.realtime = wallTime
+        } else if advance, let wallTime = clock.wallTime {
+            // Kernels before 5.15 do not do it themselves, which would be the more exact.
+            raw.clock &+= WallTime.elapsed(since: wallTime)
         }
         try kvmCall(self.raw, WAFER_KVM_SET_CLOCK, &raw, "set the guest's clock")
     }

@@ -1,3 +1,5 @@
+public import SavedState
+
 /// One of the two 8259 interrupt controllers (`struct kvm_pic_state`).
 public struct PICState: Hashable, Sendable {
     public internal(set) var lastRequests: UInt8 = 0
@@ -19,7 +21,7 @@ public struct PICState: Hashable, Sendable {
     public internal(set) var levelTriggered: UInt8 = 0
     public internal(set) var levelMask: UInt8 = 0
 
-    init() {}
+    public init() {}
 }
 
 /// The IOAPIC (`struct kvm_ioapic_state`).
@@ -36,7 +38,7 @@ public struct IOAPICState: Hashable, Sendable {
     /// One entry a pin.
     public internal(set) var redirections = [UInt64](repeating: 0, count: pins)
 
-    init() {}
+    public init() {}
 }
 
 /// One counter of the interval timer (`struct kvm_pit_channel_state`).
@@ -57,7 +59,7 @@ public struct IntervalTimerChannel: Hashable, Sendable {
     /// Nanoseconds of the host's clock: means nothing to another host.
     public internal(set) var loadTime: Int64 = 0
 
-    init() {}
+    public init() {}
 }
 
 /// The interval timer (`struct kvm_pit_state2`).
@@ -66,19 +68,19 @@ public struct IntervalTimerState: Hashable, Sendable {
     /// The kernel's `KVM_PIT_FLAGS_…`.
     public internal(set) var flags: UInt32 = 0
 
-    init() {}
+    public init() {}
 }
 
 /// The guest's paravirtual clock (`struct kvm_clock_data`).
 public struct ClockState: Hashable, Sendable {
     /// Nanoseconds since the guest was started.
     public internal(set) var nanoseconds: UInt64 = 0
-    /// The host's wall time at the same moment, in nanoseconds since 1970; nil if the kernel could not say.
+    /// The host's wall time at the same moment, in nanoseconds since 1970; nil if it is not known.
     public internal(set) var wallTime: UInt64?
     /// The host's time-stamp counter at the same moment; nil if the kernel could not say.
     public internal(set) var hostTimeStamp: UInt64?
 
-    init() {}
+    public init() {}
 }
 
 /// What a machine has besides its vCPUs, memory and devices: interrupt controllers, interval timer, clock and routes.
@@ -95,14 +97,16 @@ public struct VirtualMachineState: Hashable, Sendable {
     /// those who keep the numbers.
     public internal(set) var routes = InterruptRoutes(limit: 0)
 
-    init() {}
+    public init() {}
 
     /// Bytes of a stable format, independent of this program's and the kernel's layouts.
     public func encoded() -> [UInt8] { FieldCoder.encode(self, version: Self.formatVersion) }
 
     /// A state from its bytes. They may come from anywhere: everything is checked.
     public init(decoding bytes: [UInt8]) throws(KVMError) {
-        self = try FieldCoder.decode(bytes, newest: Self.formatVersion, "virtual machine")
+        do throws(StateError) {
+            self = try FieldCoder.decode(bytes, newest: Self.formatVersion, "virtual machine")
+        } catch { throw .badState("\(error)") }
     }
 }
 
@@ -112,14 +116,14 @@ public struct InterruptControllerState: Hashable, Sendable {
     public internal(set) var picSlave = PICState()
     public internal(set) var ioapic = IOAPICState()
 
-    init() {}
+    public init() {}
 }
 
 // The order and the widths of the fields below are the format, version 1. Add fields at the end of
 // `VirtualMachineState.code`, under a check of the version.
 
 extension VirtualMachineState: FieldCoded {
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.optional(&controllers)
         coder.optional(&intervalTimer)
         coder.field(&clock)
@@ -128,7 +132,7 @@ extension VirtualMachineState: FieldCoded {
 }
 
 extension InterruptControllerState: FieldCoded {
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&picMaster)
         coder.field(&picSlave)
         coder.field(&ioapic)
@@ -136,7 +140,7 @@ extension InterruptControllerState: FieldCoded {
 }
 
 extension PICState: FieldCoded {
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&lastRequests)
         coder.field(&requests)
         coder.field(&mask)
@@ -157,7 +161,7 @@ extension PICState: FieldCoded {
 }
 
 extension IOAPICState: FieldCoded {
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&base)
         coder.field(&select)
         coder.field(&id)
@@ -167,7 +171,7 @@ extension IOAPICState: FieldCoded {
 }
 
 extension IntervalTimerChannel: FieldCoded {
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&count)
         coder.field(&latchedCount)
         coder.field(&countLatched)
@@ -185,14 +189,14 @@ extension IntervalTimerChannel: FieldCoded {
 }
 
 extension IntervalTimerState: FieldCoded {
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.fixed(&channels)
         coder.field(&flags)
     }
 }
 
 extension ClockState: FieldCoded {
-    mutating func code(_ coder: inout FieldCoder) {
+    public mutating func code(_ coder: inout FieldCoder) {
         coder.field(&nanoseconds)
         var (hasWallTime, wall) = (wallTime != nil, wallTime ?? 0)
         coder.field(&hasWallTime)

@@ -1,3 +1,5 @@
+public import SavedState
+
 /// Which received frames a guest wants to see, by destination and VLAN. A trivial value; each queue keeps a copy.
 public struct NetFilter: Sendable, BitwiseCopyable {
     /// How many addresses beside its own a guest may list; beyond, everything of that kind passes.
@@ -79,5 +81,27 @@ public struct NetFilter: Sendable, BitwiseCopyable {
         }
         for index in 0..<listedCount where listed[index] == target { return true }
         return false
+    }
+}
+
+extension NetFilter: FieldCoded {
+    public init() { self.init(MACAddress(rawValue: 0)) }
+
+    /// All of it, version 1.
+    public mutating func code(_ coder: inout FieldCoder) {
+        var own = address.rawValue
+        coder.field(&own, "filter address")
+        coder.field(&isPromiscuous, "promiscuous")
+        coder.field(&allMulticast, "all multicast")
+        coder.field(&unicastOverflow, "unicast overflow")
+        coder.field(&multicastOverflow, "multicast overflow")
+        coder.field(&filtersVLANs, "VLAN filter")
+        var list = (0..<listedCount).map { listed[$0] }
+        coder.list(&list, limit: Self.addressesMax, "listed addresses")
+        for word in vlans.indices { coder.field(&vlans[word], "VLANs") }
+        guard coder.isReading, coder.failure == nil else { return }
+        address = MACAddress(rawValue: own)
+        listedCount = list.count
+        for (index, value) in list.enumerated() { listed[index] = value }
     }
 }

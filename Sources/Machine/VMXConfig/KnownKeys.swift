@@ -13,7 +13,7 @@ enum KnownKeys {
 
     /// Whole keys.
     private static let exact: Set<String> = [
-        "annotation", "cleanshutdown", "checkpoint.vmstate", "config.version", "ctkenabled", "evccompatibilitymode",
+        "annotation", "cleanshutdown", "config.version", "ctkenabled", "evccompatibilitymode",
         "extendedconfigfile", "floppy0.present", "gui.exitatpoweroff", "gui.fullscreenatpoweron",
         "hard-disk.hostbuffer",
         "keyboardandmouseprofile", "mem.hotadd", "migrate.hostlog", "migrate.hostlogstate", "migrate.migrationid",

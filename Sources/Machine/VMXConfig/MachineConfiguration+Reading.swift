@@ -48,6 +48,7 @@ extension MachineConfiguration {
         reportsFreePages = reader.boolean("wafer.balloon.freePageReporting") ?? true
         vsock = Self.readVsock(&reader)
         controlSocket = reader.path("wafer.control")
+        savedState = reader.path(Self.savedStateKey)
         Self.readUnsupported(&reader)
 
         for key in reader.unknownKeys where !KnownKeys.isIgnored(key) { reader.warn(key, "is not a key Wafer knows") }
@@ -66,8 +67,8 @@ extension MachineConfiguration {
     }
 
     /// A file next to the machine's, with its name and another ending.
-    private static func besides(_ path: String, _ ending: String) -> String {
-        (path.lowercased().hasSuffix(".vmx") ? String(path.dropLast(4)) : path) + ".\(ending)"
+    static func besides(_ path: String, _ ending: String, marked mark: String = "") -> String {
+        (path.lowercased().hasSuffix(".vmx") ? String(path.dropLast(4)) : path) + "\(mark).\(ending)"
     }
 
     private static func defaultName(_ path: String) -> String {

@@ -68,6 +68,8 @@ public struct MachineConfiguration: Equatable, Sendable {
     public var vsock: Vsock?
     /// `wafer.control`: where the control socket is made; nil leaves the choice to the monitor.
     public var controlSocket: String?
+    /// `checkpoint.vmState`: the file with the state of the machine, which was suspended; nil if it was not.
+    public var savedState: String?
     /// Keys that should be written to the file so that the machine keeps its identity: it had none of these yet.
     public var newIdentity: [IdentityKey]
     /// What was odd but usable, in file order.

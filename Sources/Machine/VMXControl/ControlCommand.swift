@@ -12,6 +12,7 @@ public enum ControlCommand {
           shutdown                  ask the guest to shut down (its power button)
           off                       power off at once
           reset                     reset at once
+          suspend                   put all of it into a file; it goes on from there when it is started
           pause, resume             stop its processors, let them go on
           attach KEY=VALUE...       plug a device in, such as scsi0:1.fileName=data.vmdk
           detach DEVICE             pull a device out, such as scsi0:1
@@ -58,6 +59,7 @@ public enum ControlCommand {
         case ("shutdown", 0): return .shutdownGuest
         case ("off", 0): return .powerOff
         case ("reset", 0): return .reset
+        case ("suspend", 0): return .suspend
         case ("pause", 0): return .pause
         case ("resume", 0): return .resume
         case ("watch", 0): return .watch

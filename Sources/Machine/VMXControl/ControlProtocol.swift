@@ -11,6 +11,8 @@ public enum ControlRequest: Equatable, Sendable {
     /// Pulls the plug.
     case powerOff
     case reset
+    /// Puts all of the machine into a file, and ends it.
+    case suspend
     case statistics
     /// Plugs a device in: `.vmx` keys and values that describe it, such as `scsi0:1.fileName`.
     case attach([Setting])
@@ -49,7 +51,7 @@ public enum ControlRequest: Equatable, Sendable {
 
     private enum Kind: UInt16 {
         case status = 1, pause, resume, shutdownGuest, powerOff, reset, statistics, attach, detach, answer, watch
-        case screenshot, type, insert
+        case screenshot, type, insert, suspend
     }
 
     public func frame(request: UInt32) -> Frame {
@@ -62,6 +64,7 @@ public enum ControlRequest: Equatable, Sendable {
         case .shutdownGuest: kind = .shutdownGuest
         case .powerOff: kind = .powerOff
         case .reset: kind = .reset
+        case .suspend: kind = .suspend
         case .statistics: kind = .statistics
         case .attach(let settings):
             kind = .attach
@@ -98,6 +101,7 @@ public enum ControlRequest: Equatable, Sendable {
         case .shutdownGuest: self = .shutdownGuest
         case .powerOff: self = .powerOff
         case .reset: self = .reset
+        case .suspend: self = .suspend
         case .statistics: self = .statistics
         case .attach: self = .attach(try reader.read())
         case .detach: self = .detach(try reader.read())

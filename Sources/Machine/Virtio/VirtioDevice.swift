@@ -1,10 +1,11 @@
 import DeviceModel
+public import SavedState
 import Synchronization
 
 /// A virtio device without its transport: features, device configuration and queues. Devices subclass it.
 ///
 /// Calls come on the transport's control thread unless said otherwise; queues have threads of their own.
-open class VirtioDevice: @unchecked Sendable {
+open class VirtioDevice: StateHolder, @unchecked Sendable {
     // @unchecked: `function` is set once before the guest runs; the rest is immutable or atomic.
 
     /// Everything a ring can do. A device that hands its queues to somebody less able (vhost) offers less.
@@ -59,6 +60,17 @@ open class VirtioDevice: @unchecked Sendable {
 
     /// The device goes away for good. All queues have stopped.
     open func close() {}
+
+    // MARK: Saved state
+
+    /// Of the device's own fields; the transport saves features, status and rings.
+    open var stateVersion: UInt32? { 1 }
+
+    /// All queues have stopped.
+    open func saveState(_ coder: inout FieldCoder) {}
+
+    /// Comes after `activate` if the driver was ready; queues start later.
+    open func restoreState(_ coder: inout FieldCoder) {}
 
     // MARK: What a device uses
 

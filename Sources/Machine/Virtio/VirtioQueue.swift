@@ -1,5 +1,6 @@
 public import GuestMemory
 public import Linux
+import SavedState
 import Synchronization
 
 /// A device's queue with its doorbell and its interrupt, served by one event loop. Devices subclass it.
@@ -110,6 +111,51 @@ open class VirtioQueue: EventHandler, @unchecked Sendable {
     private func reportFault() {
         guard let fault = ring.fault else { return }
         device?.needsReset("queue \(index): \(fault)")
+    }
+
+    // MARK: Saved state
+
+    /// What a queue has to be saved besides what the driver has told the transport.
+    ///
+    /// No doorbells: a queue that starts looks into its ring whether or not it was rung.
+    struct State: FieldCoded {
+        var isConfigured = false
+        var isBroken = false
+        var position = VirtQueuePosition()
+
+        mutating func code(_ coder: inout FieldCoder) {
+            coder.field(&isConfigured, "ring set up")
+            coder.field(&isBroken, "ring broken")
+            coder.field(&position.available, "ring next available")
+            coder.field(&position.used, "ring next used")
+            coder.field(&position.availableWrap, "ring available wrap")
+            coder.field(&position.usedWrap, "ring used wrap")
+        }
+    }
+
+    final func saveState(_ coder: inout FieldCoder) {
+        // A broken ring has nothing in flight any more: its device must be reset.
+        let inFlight = ring.fault == nil ? ring.inFlight : 0
+        if inFlight > 0 { coder.fail("queue \(index): \(inFlight) requests are not finished") }
+        var state = State()
+        state.isConfigured = ring.isConfigured
+        state.isBroken = ring.fault != nil
+        if state.isConfigured { state.position = ring.currentPosition }
+        if state.isBroken {
+            state.position.used = state.position.available
+            state.position.usedWrap = state.position.availableWrap
+        }
+        coder.field(&state)
+    }
+
+    /// - Returns: why the ring cannot be used.
+    final func restore(_ state: State, _ layout: VirtQueueLayout, _ features: VirtioFeatures) -> String? {
+        do throws(VirtQueueFault) {
+            try ring.configure(layout, features: features, position: state.position)
+        } catch { return "\(error)" }
+        guard ring.inFlight == 0, ring.currentPosition == state.position else { return "its position makes no sense" }
+        if state.isBroken { ring.breakDown(.malformedRequest) }
+        return nil
     }
 
     // MARK: Running (on the loop's thread, or the control thread without one)

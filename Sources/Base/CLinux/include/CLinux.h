@@ -7,6 +7,7 @@
 #define WAFER_CLINUX_H
 
 #include "system.h"
+#include "checksum.h"
 #include "clock.h"
 #include "files.h"
 #include "inet.h"

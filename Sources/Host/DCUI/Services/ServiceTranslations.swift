@@ -65,6 +65,7 @@ extension MachineObservation {
         case .running: power = .running
         case .paused, .question: power = .paused
         case .crashed: power = .stopping
+        case .suspended: power = .suspended
         }
         trouble = machine.question?.text ?? machine.problems.first ?? ""
     }

@@ -140,12 +140,22 @@ final class MachineKeeper {
         let name = name(of: file)
         if stopsWanted.remove(file) != nil || last == .starting {
             // Whoever gave the order tells of it.
+        } else if last == .suspended {
+            journal.add(.info, subject: file, "\(name) was suspended")
         } else if last == .crashed || status == .exited(1) {
             journal.add(.error, subject: file, "\(name) crashed; its vmware.log says why")
         } else if let status, status != .exited(0) {
             journal.add(.error, subject: file, "\(name) is off: its process \(status)")
         } else {
             journal.add(.info, subject: file, "\(name) powered off")
+        }
+        // Its file says whether it is suspended now.
+        disks.run {
+            MachineScan.examine(file)
+        } then: { [weak self] found in
+            guard let self else { return }
+            let differs = inventory.change(file) { $0.description = found.description }
+            if differs, let machine = inventory[file] { announce?(.machine(machine)) }
         }
         machineEnded?(file)
     }

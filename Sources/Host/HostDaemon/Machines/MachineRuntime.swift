@@ -108,6 +108,7 @@ final class MachineRuntime {
         case "running": set(.running, nil)
         case "paused": set(.paused, nil)
         case "crashed": set(.crashed, nil)
+        case "suspended": set(.suspended, nil)
         case "question":
             if let asked {
                 set(.question, .init(identifier: asked.identifier, text: asked.text, choices: asked.choices))

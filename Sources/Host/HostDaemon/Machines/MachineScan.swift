@@ -48,6 +48,7 @@ enum MachineScan {
             description.guestOS = configuration.guestOS
             description.memory = UInt32(clamping: configuration.memoryMegabytes)
             description.processors = UInt32(clamping: configuration.processorCount)
+            description.isSuspended = configuration.savedState != nil
             description.controlSocket = ControlAddress.socket(forFile: file, configured: configuration.controlSocket)
             return .init(file: file, description: description)
         } catch {

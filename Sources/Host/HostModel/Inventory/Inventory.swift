@@ -53,6 +53,7 @@ public struct Inventory: Sendable {
             var machine = machines[file] ?? InventoryMachine(file: file, description: one.description)
             machine.description = one.description
             machine.problems = one.problems
+            machine.settlePower()
             machines[file] = machine
         }
         for file in Array(machines.keys) {
@@ -83,6 +84,7 @@ public struct Inventory: Sendable {
         guard var machine = machines[file] else { return false }
         edit(&machine)
         machine.file = file
+        machine.settlePower()
         guard machine != machines[file] else { return false }
         machines[file] = machine
         return true

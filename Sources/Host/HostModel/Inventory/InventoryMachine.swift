@@ -26,6 +26,11 @@ public struct InventoryMachine: Equatable, Sendable {
     }
 
     public var name: String { description.displayName }
+
+    /// A machine without a process is what its file says.
+    mutating func settlePower() {
+        if !power.isOn { power = description.isSuspended ? .suspended : .poweredOff }
+    }
 }
 
 /// What a `.vmx` file says that a list of machines shows.
@@ -38,6 +43,8 @@ public struct MachineDescription: Equatable, Sendable {
     public var processors: UInt32 = 0
     /// Where its process listens while it runs.
     public var controlSocket = ""
+    /// It was suspended: it goes on from a file when it is started.
+    public var isSuspended = false
 
     public init(displayName: String) { self.displayName = displayName }
 }
@@ -53,9 +60,11 @@ public enum PowerState: UInt16, Sendable, CaseIterable {
     case question
     /// The guest broke; its process ends.
     case crashed
+    /// Its state is in a file, from which it goes on.
+    case suspended
 
     /// Whether there is a process.
-    public var isOn: Bool { self != .poweredOff }
+    public var isOn: Bool { self != .poweredOff && self != .suspended }
 
     /// For people: `powered off`.
     public var text: String {
@@ -66,6 +75,7 @@ public enum PowerState: UInt16, Sendable, CaseIterable {
         case .paused: "paused"
         case .question: "waiting for an answer"
         case .crashed: "crashed"
+        case .suspended: "suspended"
         }
     }
 }

@@ -106,10 +106,10 @@ public final class E1000Adapter: PCIFunction, @unchecked Sendable {
     public func serve() { engine.perform { $0.serveAll() } }
 
     /// Stops the queues, so that the guest's memory and the card can be saved. Waits.
-    public func pause() { engine.perform { $0.stop() } }
+    public override func pause() { engine.perform { $0.stop() } }
 
     /// Goes on after `pause`.
-    public func resume() { engine.perform { $0.resume() } }
+    public override func resume() { engine.perform { $0.resume() } }
 
     // MARK: Registers
 

@@ -125,7 +125,7 @@ public final class VMXNET3Adapter: PCIFunction, @unchecked Sendable {
     public func serve() { for port in ports { port.serve() } }
 
     /// Stops all queues, so that the guest's memory and the card can be saved. Waits.
-    public func pause() {
+    public override func pause() {
         onControl { adapter in
             adapter.isPaused = true
             for port in adapter.ports { port.perform { $0.stop() } }
@@ -133,7 +133,7 @@ public final class VMXNET3Adapter: PCIFunction, @unchecked Sendable {
     }
 
     /// Goes on after `pause`.
-    public func resume() {
+    public override func resume() {
         onControl { adapter in
             adapter.isPaused = false
             for port in adapter.ports { port.perform { $0.start() } }

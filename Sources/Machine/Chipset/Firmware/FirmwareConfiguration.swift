@@ -1,5 +1,6 @@
 public import DeviceModel
 public import GuestMemory
+public import SavedState
 import Synchronization
 
 /// The device through which firmware learns what machine it is on: fw_cfg, as QEMU specifies it (docs/specs/fw_cfg).
@@ -50,6 +51,52 @@ public final class FirmwareConfiguration: BusDevice, @unchecked Sendable {
     public func written(_ name: String) -> [UInt8]? {
         guard let item = items.index(of: name) else { return nil }
         return state.withLock { $0.written[item] }
+    }
+
+    // MARK: Saved state
+
+    /// What was written to one item.
+    private struct Written: FieldCoded {
+        var key: UInt16 = 0
+        var bytes: [UInt8] = []
+
+        mutating func code(_ coder: inout FieldCoder) {
+            coder.field(&key, "written item")
+            coder.blob(&bytes, limit: 1 << 20, "written bytes")
+        }
+    }
+
+    public override var stateVersion: UInt32? { 1 }
+
+    public override func saveState(_ coder: inout FieldCoder) {
+        var state = state.withLock { $0 }
+        code(&state, &coder)
+    }
+
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var restored = State()
+        code(&restored, &coder)
+        if coder.failure == nil { state.withLock { $0 = restored } }
+    }
+
+    private func code(_ state: inout State, _ coder: inout FieldCoder) {
+        var key = state.item.map { items.key(of: $0) }
+        coder.optional(&key, "item")
+        coder.field(&state.offset, "offset")
+        coder.field(&state.addressHigh, "address")
+        var written = state.written.sorted { $0.key < $1.key }.map {
+            Written(key: items.key(of: $0.key), bytes: $0.value)
+        }
+        coder.list(&written, limit: 1 << 14, "written items")
+        guard coder.isReading, coder.failure == nil else { return }
+        // An item that this version lacks reads as zeros, as it does for a guest that asks for one.
+        state.item = key.flatMap { items.index(of: $0) }
+        for item in written {
+            guard let index = items.index(of: item.key), items.isWritable(index),
+                items.bytes(index).count == item.bytes.count
+            else { return coder.fail("item \(item.key) cannot be written, or has another length") }
+            state.written[index] = item.bytes
+        }
     }
 
     // MARK: Ports

@@ -111,6 +111,7 @@ public struct FirmwareItems: Sendable {
         return writer.bytes
     }
 
+    func key(of index: Int) -> UInt16 { items[index].key }
     func index(of key: UInt16) -> Int? { indices[key] }
     func index(of name: String) -> Int? { names[name] }
     func bytes(_ index: Int) -> [UInt8] { items[index].bytes }

@@ -1,4 +1,5 @@
 public import DeviceModel
+public import SavedState
 import Synchronization
 
 /// What a flash device needs from the machine around it.
@@ -44,7 +45,7 @@ public final class FlashMemory: BusDevice, @unchecked Sendable {
         static let badSequence: UInt8 = 0x30
     }
 
-    private enum Mode { case array, status, identifier, program, erase }
+    private enum Mode: UInt8 { case array, status, identifier, program, erase }
 
     private struct State {
         var mode = Mode.array
@@ -63,6 +64,36 @@ public final class FlashMemory: BusDevice, @unchecked Sendable {
     }
 
     public func reset() { state.withLock { showArray(&$0) } }
+
+    // MARK: Saved state
+
+    /// The bytes are in their file.
+    public override var stateVersion: UInt32? { 1 }
+
+    public override func saveState(_ coder: inout FieldCoder) {
+        state.withLock { state in
+            if let changed = state.changed { housing.save(changed) }
+            state.changed = nil
+            var (mode, status) = (state.mode.rawValue, state.status)
+            coder.field(&mode, "mode")
+            coder.field(&status, "status")
+        }
+    }
+
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var (raw, status): (UInt8, UInt8) = (0, 0)
+        coder.field(&raw, "mode")
+        let mode = Mode(rawValue: raw)
+        coder.check(mode != nil, "mode \(raw) is unknown")
+        coder.field(&status, "status")
+        guard coder.failure == nil, let mode else { return }
+        state.withLock { state in
+            show(mode, &state)
+            state.status = status
+        }
+    }
+
+    // MARK: Registers
 
     public override func read(region: Int, offset: UInt64, width: Int) -> UInt64 {
         state.withLock { state in

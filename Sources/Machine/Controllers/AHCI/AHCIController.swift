@@ -179,12 +179,12 @@ import Synchronization
     }
 
     /// Stops all ports with nothing in flight, so that the guest's memory and the device can be saved. Waits.
-    public func pause() {
+    public override func pause() {
         for port in ports { port.onLoop { port.pause() } }
     }
 
     /// Goes on after `pause`.
-    public func resume() {
+    public override func resume() {
         for port in ports { port.onLoop { port.resume() } }
     }
 

@@ -192,7 +192,7 @@ public final class NVMeController: PCIFunction, NVMeQueueGroup.Owner, @unchecked
     }
 
     /// Stops all queues with nothing in flight, so that the guest's memory and the device can be saved. Waits.
-    public func pause() {
+    public override func pause() {
         onControl { function in
             guard !function.isPaused else { return }
             function.isPaused = true
@@ -201,7 +201,7 @@ public final class NVMeController: PCIFunction, NVMeQueueGroup.Owner, @unchecked
     }
 
     /// Goes on after `pause`.
-    public func resume() {
+    public override func resume() {
         onControl { function in
             guard function.isPaused else { return }
             function.isPaused = false

@@ -3,6 +3,7 @@ public import DeviceModel
 public import GuestMemory
 public import KVM
 public import Linux
+import SavedState
 import Synchronization
 
 /// One virtual machine: memory, vCPUs, chipset, PCI bus and the devices on it.
@@ -48,6 +49,8 @@ public final class Machine: @unchecked Sendable {
         case question
         /// KVM gave up on the guest; the log says why.
         case crashed
+        /// Its state is in a file; the process ends.
+        case suspended
     }
 
     public let shape: Shape
@@ -79,6 +82,8 @@ public final class Machine: @unchecked Sendable {
     public var boot: ((Machine, VirtualCPU) throws -> Void)?
     /// What is reset with the machine besides the PCI functions: serial ports.
     var resettable: [() -> Void] = []
+    /// What has state, under names that are unique in the machine and the same each time it is built.
+    private(set) var parts: [(name: String, device: BusDevice)] = []
     /// Called when the machine has left `running` for good: on power off and after a failure.
     public var ended: ((State) -> Void)?
     /// Called with every change of state.
@@ -90,6 +95,7 @@ public final class Machine: @unchecked Sendable {
     /// How often the guest was reset since power-on.
     public private(set) var resets = 0
     private let initial: InitialState
+    private let events: GuestEvents
 
     /// Builds a machine without devices on its bus.
     ///
@@ -112,6 +118,7 @@ public final class Machine: @unchecked Sendable {
         doorbells = KVMDoorbells(virtualMachine)
 
         let events = GuestEvents()
+        self.events = events
         requestReset = { events.raise(.reset("the guest asked for it")) }
         resetPorts = ResetPorts(reset: requestReset)
         windows = Machine.windows(
@@ -165,9 +172,23 @@ public final class Machine: @unchecked Sendable {
         try memorySpace.map(shadow, at: ShadowMemory.start, count: ShadowMemory.count)
         let bridge = HostBridge(isSetUp: !shape.hasFirmware) { [shadow] access in shadow.apply(access) }
         try pci.plug(bridge, at: Q35.hostBridgeAddress)
-        try pci.plug(ISABridge(router: router, isSetUp: !shape.hasFirmware), at: Q35.isaBridgeAddress)
+        let isaBridge = ISABridge(router: router, isSetUp: !shape.hasFirmware)
+        try pci.plug(isaBridge, at: Q35.isaBridgeAddress)
         shadow.apply(bridge.shadow)
+        for (name, device): (String, BusDevice) in [
+            ("pci", pci), ("hostBridge", bridge), ("isaBridge", isaBridge), ("power", power), ("rtc", clock),
+            ("resetPorts", resetPorts), ("shadow", shadow),
+        ] { addPart(name, device) }
     }
+
+    /// Takes a device into what is saved of the machine.
+    func addPart(_ name: String, _ device: BusDevice) {
+        precondition(!parts.contains { $0.name == name }, "two parts have the same name")
+        parts.append((name, device))
+    }
+
+    /// Forgets a device that is gone.
+    func removePart(_ name: String) { parts.removeAll { $0.name == name } }
 
     func assertOwned() { precondition(loop.isCurrent, "the machine is controlled on its loop's thread") }
 
@@ -176,7 +197,10 @@ public final class Machine: @unchecked Sendable {
     /// On a vCPU thread: stop the vCPUs soon, and decide on the loop.
     private func raisedByGuest(_ event: GuestEvent) {
         for thread in vcpus { thread.stopSoon() }
-        loop.perform { self.handle(event) }
+        loop.perform {
+            self.events.finish()
+            self.handle(event)
+        }
     }
 
     private func handle(_ event: GuestEvent) {
@@ -218,15 +242,63 @@ public final class Machine: @unchecked Sendable {
         runAll()
     }
 
-    /// Stops the guest at once and for good, as if the plug were pulled.
-    public func powerOff() {
+    /// Lets the guest go on where `restore` puts it, instead of starting it.
+    ///
+    /// - Parameter restore: gives memory, processors and devices their state. What it throws leaves a machine that never runs.
+    public func powerOn(restoring restore: (Machine) throws -> Void) throws {
         assertOwned()
-        guard state != .poweredOff else { return }
+        precondition(state == .poweredOff, "powered on twice")
+        pci.pauseAll()
+        try restore(self)
+        for thread in vcpus { try thread.start() }
+        enter(.running)
+        pci.resumeAll()
+        goOn()
+    }
+
+    /// Stops the guest at once and for good, as if the plug were pulled.
+    public func powerOff() { end(.poweredOff) }
+
+    private func end(_ last: State) {
+        assertOwned()
+        guard state != .poweredOff, state != .suspended else { return }
         parkAll()
         for thread in vcpus { thread.end() }
         for (_, function) in pci.functions { function.close() }
-        enter(.poweredOff)
-        ended?(.poweredOff)
+        enter(last)
+        ended?(last)
+    }
+
+    /// Stops the guest for good, once `save` has everything of it.
+    ///
+    /// - Parameter save: called while processors and devices stand still; what it throws lets the machine go on as before.
+    public func suspend(_ save: (Machine) throws -> Void) throws {
+        assertOwned()
+        guard state == .running || state == .paused else {
+            throw StateError.cannotSave(section: "machine", "it is \(state.rawValue)")
+        }
+        let ran = vcpusRun
+        parkAll()
+        do {
+            // What the guest asked for with its last instruction is still to come.
+            if events.isPending {
+                throw StateError.cannotSave(section: "machine", "it is about to be reset or powered off")
+            }
+            pci.pauseAll()
+            try save(self)
+        } catch {
+            pci.resumeAll()
+            if ran { goOn() }
+            throw error
+        }
+        end(.suspended)
+    }
+
+    /// After a stop that the guest was not told of.
+    private func goOn() {
+        // Its watchdogs forgive the gap; a guest that cannot be told may complain, and goes on.
+        for thread in vcpus { try? thread.vcpu.forgiveGap() }
+        runAll()
     }
 
     /// Resets the machine as the reset button does.
@@ -293,6 +365,16 @@ public final class Machine: @unchecked Sendable {
 private final class GuestEvents: @unchecked Sendable {
     // @unchecked: set once, before any guest runs.
     var sink: (@Sendable (GuestEvent) -> Void)?
+    private let pending = Atomic<Int>(0)
 
-    func raise(_ event: GuestEvent) { sink?(event) }
+    func raise(_ event: GuestEvent) {
+        pending.add(1, ordering: .sequentiallyConsistent)
+        sink?(event)
+    }
+
+    /// An event that was raised has come to the loop.
+    func finish() { pending.subtract(1, ordering: .sequentiallyConsistent) }
+
+    /// Whether one has not.
+    var isPending: Bool { pending.load(ordering: .sequentiallyConsistent) > 0 }
 }

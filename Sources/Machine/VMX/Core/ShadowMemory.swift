@@ -119,6 +119,9 @@ final class ShadowMemory: BusDevice, @unchecked Sendable {
             at: stretch.start, rom, range: first..<(first + stretch.count), flags: .readOnly)
     }
 
+    /// All of it follows from the host bridge's registers.
+    override var stateVersion: UInt32? { 1 }
+
     // MARK: Accesses without memory
 
     override func write(region: Int, offset: UInt64, width: Int, value: UInt64) {

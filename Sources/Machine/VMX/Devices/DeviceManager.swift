@@ -33,6 +33,7 @@ final class DeviceManager: @unchecked Sendable {
             })
         try machine.ports.map(hotplug, at: PCIHotplugRegisters.port, count: PCIHotplugRegisters.portCount)
         machine.resettable.append { [hotplug] in hotplug.reset() }
+        machine.addPart("hotplug", hotplug)
         ejected.manager = self
     }
 
@@ -48,7 +49,10 @@ final class DeviceManager: @unchecked Sendable {
 
     /// Adds a device to a machine that does not run yet.
     func add(_ device: MachineDevice) throws(PCIError) {
-        if let function = device.function { device.address = try machine.pci.plug(function) }
+        if let function = device.function {
+            device.address = try machine.pci.plug(function)
+            machine.addPart(device.name, function)
+        }
         devices.append(device)
         log.info("Device \(device.name)\(device.address.map { " at \($0)" } ?? ""): \(device.summary)")
     }
@@ -72,6 +76,7 @@ final class DeviceManager: @unchecked Sendable {
     private func ejected(_ slot: Int) {
         guard let index = devices.firstIndex(where: { $0.address.map { Int($0.device) } == slot }) else { return }
         let device = devices.remove(at: index)
+        if device.function != nil { machine.removePart(device.name) }
         device.function?.close()
         machine.forgetUnplugged()
         // What the loops had at hand of it they have let go of when they come round again.

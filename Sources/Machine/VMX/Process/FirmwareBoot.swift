@@ -44,8 +44,11 @@ struct FirmwareBoot {
             try items(acpi: acpi, smbios: smbios, bootOrder: bootOrder), ram: machine.memory.ram)
         try machine.ports.map(device, at: FirmwareConfiguration.port, count: FirmwareConfiguration.portCount)
         machine.resettable.append { device.reset() }
+        machine.addPart("firmwareConfiguration", device)
         if configuration.logsFirmware {
-            try machine.ports.map(DebugConsole(log), at: DebugConsole.port, count: 1)
+            let console = DebugConsole(log)
+            try machine.ports.map(console, at: DebugConsole.port, count: 1)
+            machine.addPart("debugConsole", console)
         }
     }
 
@@ -67,6 +70,7 @@ struct FirmwareBoot {
         let device = FlashMemory(flash)
         try machine.memorySpace.map(device, at: flash.address, count: UInt64(flash.count))
         machine.resettable.append { device.reset() }
+        machine.addPart("flash", device)
     }
 
     // MARK: What firmware is told
@@ -147,6 +151,9 @@ final class DebugConsole: BusDevice, @unchecked Sendable {
     private let line = Mutex<[UInt8]>([])
 
     init(_ log: MachineLog) { self.log = log }
+
+    /// Half a line in a log is not worth keeping.
+    override var stateVersion: UInt32? { 1 }
 
     override func read(region: Int, offset: UInt64, width: Int) -> UInt64 { Self.presence }
 

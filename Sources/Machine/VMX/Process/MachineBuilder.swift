@@ -105,6 +105,7 @@ struct MachineBuilder {
             let uart = Uart16550(interrupt: interrupt, backend: opened.backend)
             try machine.ports.map(uart, at: Uart16550.ports[port.number], count: Uart16550.portCount)
             machine.resettable.append { uart.reset() }
+            machine.addPart(name, uart)
             try devices.add(
                 MachineDevice(name: name, summary: "serial port\(opened.summary)", release: opened.release))
         }

@@ -152,7 +152,11 @@ public final class VMXProcess: @unchecked Sendable {
         machine.ended = { [unowned self] state in end(state) }
         loop.perform { [self] in
             do {
-                try machine.powerOn()
+                if let state = configuration.savedState {
+                    try suspension.resume(state)
+                } else {
+                    try machine.powerOn()
+                }
                 // Most code and much of the heap was for the start only.
                 releaseStartupMemory()
             } catch {
@@ -216,6 +220,7 @@ public final class VMXProcess: @unchecked Sendable {
         case .powerOff:
             // Answered first: the process ends with it.
             loop.perform { self.machine.powerOff() }
+        case .suspend: try suspension.suspend()
         case .reset:
             do { try machine.reset() } catch { throw .init(.failed, "cannot reset: \(error)") }
         case .shutdownGuest:
@@ -250,6 +255,8 @@ public final class VMXProcess: @unchecked Sendable {
         guard let screen else { throw .init(.notSupported, "the VM has no screen (svga.present)") }
         return screen
     }
+
+    private var suspension: Suspension { Suspension(configuration: configuration, machine: machine, log: log) }
 
     private var hotPlug: HotPlug {
         HotPlug(configuration: configuration, builder: builder, machine: machine, devices: devices)

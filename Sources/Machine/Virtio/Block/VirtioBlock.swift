@@ -1,6 +1,7 @@
 public import DeviceModel
 public import GuestMemory
 public import Linux
+public import SavedState
 import Synchronization
 
 /// The block device (virtio 1.2, section 5.2) over a `BlockBackend`.
@@ -93,6 +94,23 @@ public final class VirtioBlock: VirtioDevice, @unchecked Sendable {
 
     private func resized(_ geometry: BlockGeometry) {
         updateConfiguration { configuration.withLock { $0.setCapacity(geometry.capacity) } }
+    }
+
+    // MARK: Saved state
+
+    public override func saveState(_ coder: inout FieldCoder) {
+        var (capacity, writeback) = (backend.geometry.capacity, isWriteback)
+        coder.field(&capacity, "capacity")
+        coder.field(&writeback, "write cache")
+    }
+
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var (capacity, writeback): (UInt64, Bool) = (0, false)
+        coder.field(&capacity, "capacity")
+        let present = backend.geometry.capacity
+        coder.check(capacity == present, "the disk had \(capacity) bytes and has \(present) now")
+        coder.field(&writeback, "write cache")
+        if coder.failure == nil { setWriteback(writeback) }
     }
 
     // MARK: Life

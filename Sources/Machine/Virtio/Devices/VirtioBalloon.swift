@@ -1,5 +1,6 @@
 public import GuestMemory
 public import Linux
+public import SavedState
 import Synchronization
 
 /// What a guest says about its memory, in bytes or counts; nil where it says nothing (virtio 1.2, section 5.5.6.4).
@@ -96,6 +97,27 @@ public final class VirtioBalloon: VirtioDevice, @unchecked Sendable {
     /// Asks the guest for new statistics; they appear in `statistics` when it answers.
     public func requestStatistics() {
         for queue in pages { queue.requestStatistics() }
+    }
+
+    // MARK: Saved state
+
+    public override func saveState(_ coder: inout FieldCoder) {
+        var values = shared.values.withLock { $0 }
+        code(&values, &coder)
+    }
+
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var values = BalloonState.Values()
+        code(&values, &coder)
+        guard coder.failure == nil else { return }
+        shared.values.withLock { [values] in $0 = values }
+    }
+
+    /// Statistics come anew when somebody asks.
+    private func code(_ values: inout BalloonState.Values, _ coder: inout FieldCoder) {
+        coder.field(&values.target, "target")
+        coder.field(&values.actual, "actual")
+        coder.field(&values.poison, "poison")
     }
 
     // MARK: Device

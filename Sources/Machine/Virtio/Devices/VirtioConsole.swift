@@ -1,6 +1,7 @@
 public import DeviceModel
 public import GuestMemory
 public import Linux
+public import SavedState
 import Synchronization
 
 /// The console device with one port (virtio 1.2, section 5.3). More ports (VIRTIO_CONSOLE_F_MULTIPORT) are not offered.
@@ -68,6 +69,23 @@ public final class VirtioConsole: VirtioDevice, @unchecked Sendable {
 
     public override func reset() { input.clear() }
 
+    public override func saveState(_ coder: inout FieldCoder) {
+        var (size, waiting) = (size.withLock { $0 }, input.waiting)
+        coder.field(&size.columns, "columns")
+        coder.field(&size.rows, "rows")
+        coder.blob(&waiting, limit: ConsoleInput.capacity, "input")
+    }
+
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var (size, waiting): (Size, [UInt8]) = (Size(columns: 0, rows: 0), [])
+        coder.field(&size.columns, "columns")
+        coder.field(&size.rows, "rows")
+        coder.blob(&waiting, limit: ConsoleInput.capacity, "input")
+        guard coder.failure == nil else { return }
+        self.size.withLock { [size] in $0 = size }
+        input.waiting = waiting
+    }
+
     public override func close() { backend.setReceiver(nil) }
 }
 
@@ -127,6 +145,23 @@ private final class ConsoleInput: CharacterReceiver, @unchecked Sendable {
         }
         if isAwaited { backend.receiverHasRoom() }
         return moved
+    }
+
+    /// The bytes, the oldest first. Setting them turns nobody away for ever.
+    var waiting: [UInt8] {
+        get {
+            state.withLock { state in
+                (0..<state.count).map { state.bytes[(state.first + $0) % Self.capacity] }
+            }
+        }
+        set {
+            clear()
+            state.withLock { state in
+                state.first = 0
+                state.count = min(newValue.count, Self.capacity)
+                for index in 0..<state.count { state.bytes[index] = newValue[index] }
+            }
+        }
     }
 
     func clear() {

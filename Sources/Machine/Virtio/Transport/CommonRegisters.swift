@@ -1,4 +1,5 @@
 import DeviceModel
+import SavedState
 
 /// The common configuration structure (virtio 1.2, section 4.1.4.3) as a state machine without side effects: a write
 /// returns what is to be done.
@@ -96,6 +97,53 @@ struct CommonRegisters: Equatable, Sendable {
         queues[index].layout = VirtQueueLayout()
         queues[index].layout.size = sizesMax[index]
     }
+
+    // MARK: Saved state
+
+    /// All that a driver has set. What it cannot have set is refused.
+    mutating func code(_ coder: inout FieldCoder) {
+        coder.field(&offeredSelect, "device feature select")
+        coder.field(&acceptedSelect, "driver feature select")
+        var features = accepted.rawValue
+        coder.field(&features, "driver features")
+        coder.field(&configurationVector, "configuration vector")
+        coder.check(isVector(configurationVector), "there is no vector \(configurationVector)")
+        coder.field(&status, "status")
+        coder.field(&generation, "configuration generation")
+        coder.field(&select, "queue select")
+        var count = UInt16(truncatingIfNeeded: queues.count)
+        coder.field(&count, "queues")
+        coder.check(count == queues.count, "\(count) queues, this machine has \(queues.count)")
+        guard coder.failure == nil else { return }
+        accepted = VirtioFeatures(rawValue: features)
+        if status & Status.featuresAccepted != 0 {
+            let foreign = accepted.subtracting(offered)
+            coder.check(
+                foreign.isEmpty && accepted.contains(.version1),
+                "the driver uses features 0x\(String(foreign.rawValue, radix: 16)), which this machine does not offer")
+        } else {
+            coder.check(!isReady, "the driver is ready without features")
+        }
+        for index in queues.indices where coder.failure == nil { codeQueue(index, &coder) }
+    }
+
+    private mutating func codeQueue(_ index: Int, _ coder: inout FieldCoder) {
+        coder.field(&queues[index].layout.size, "queue size")
+        let size = queues[index].layout.size
+        let isPowerOfTwo = size & (size &- 1) == 0 || accepted.contains(.packedRing)
+        coder.check(size > 0 && size <= sizesMax[index] && isPowerOfTwo, "a size of \(size)")
+        coder.field(&queues[index].layout.descriptors, "queue descriptors")
+        coder.field(&queues[index].layout.driver, "queue driver area")
+        coder.field(&queues[index].layout.device, "queue device area")
+        coder.field(&queues[index].vector, "queue vector")
+        coder.check(isVector(queues[index].vector), "there is no vector \(queues[index].vector)")
+        coder.field(&queues[index].isEnabled, "queue enable")
+        coder.check(
+            !queues[index].isEnabled || status & Status.featuresAccepted != 0, "it is enabled without features")
+        coder.field(&queues[index].isReset, "queue reset")
+    }
+
+    private func isVector(_ number: UInt16) -> Bool { number == Self.noVector || Int(number) < vectorCount }
 
     // MARK: Reading
 

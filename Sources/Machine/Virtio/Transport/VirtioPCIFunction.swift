@@ -1,5 +1,6 @@
 public import DeviceModel
 public import Linux
+public import SavedState
 import Synchronization
 
 /// A virtio device on PCI, modern interface only (virtio 1.2, section 4.1).
@@ -181,7 +182,7 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
     }
 
     /// Stops all queues with nothing in flight, so that the guest's memory and the device can be saved. Waits.
-    public func pause() {
+    public override func pause() {
         onControl { function in
             guard !function.isPaused else { return }
             function.isPaused = true
@@ -191,7 +192,7 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
     }
 
     /// Goes on after `pause`.
-    public func resume() {
+    public override func resume() {
         onControl { function in
             guard function.isPaused else { return }
             function.isPaused = false
@@ -217,6 +218,51 @@ public final class VirtioPCIFunction: PCIFunction, @unchecked Sendable {
         case VirtioPCILayout.portBar: doorbells.move(ports: address)
         default: break
         }
+    }
+
+    // MARK: Saved state
+
+    public override var stateVersion: UInt32? { 1 }
+
+    public override var stateParts: [(suffix: String, part: any StateHolder)] {
+        [(".pci", pciState), (".virtio", self), ("", device)]
+    }
+
+    public override func saveState(_ coder: inout FieldCoder) {
+        var status = interruptStatus.withLock { $0 }
+        coder.field(&status, "interrupt status")
+        registers.withLock { $0.code(&coder) }
+        for queue in device.queues { queue.saveState(&coder) }
+    }
+
+    /// Becomes paused: queues start, and look for what was offered before, with `resume`.
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var status: UInt8 = 0
+        coder.field(&status, "interrupt status")
+        var restored = registers.withLock { $0 }
+        restored.code(&coder)
+        var rings = device.queues.map { _ in VirtioQueue.State() }
+        for index in rings.indices { coder.field(&rings[index]) }
+        guard coder.failure == nil else { return }
+        if restored.status & CommonRegisters.Status.featuresAccepted != 0, !device.accepts(restored.accepted) {
+            return coder.fail("the driver uses features that this machine's device cannot be used with")
+        }
+        for (index, ring) in rings.enumerated() {
+            // Only an enabled queue has a ring, and one that the driver set up badly had none.
+            guard ring.isConfigured else { continue }
+            let queue = restored.queues[index]
+            let fault =
+                queue.isEnabled
+                ? device.queues[index].restore(ring, queue.layout, restored.accepted) : "it is not enabled"
+            if let fault { return coder.fail("queue \(index): \(fault)") }
+        }
+        interruptStatus.withLock { $0 = status }
+        registers.withLock { $0 = restored }
+        onControl { function in
+            function.isPaused = true
+            function.activate()
+        }
+        routeInterrupts()
     }
 
     // MARK: Interrupts

@@ -1,6 +1,7 @@
 public import GuestMemory
 public import Linux
 public import NetEngine
+public import SavedState
 import Synchronization
 
 /// A virtio network card (virtio 1.2, section 5.1): any number of queue pairs, served by the kernel (vhost-net) where it
@@ -41,6 +42,8 @@ public final class VirtioNet: VirtioDevice, @unchecked Sendable {
     private var control: NetControl?
     private let inKernel = Atomic<Bool>(false)
     private let pairs = Atomic<Int>(1)
+    /// What the back end may hand the guest, as features: all that was negotiated, or what the driver chose since.
+    private let guestOffloads = Atomic<UInt64>(0)
 
     /// How many buffers a control command may come in.
     private static let controlPieces = 64
@@ -224,6 +227,7 @@ public final class VirtioNet: VirtioDevice, @unchecked Sendable {
             filter = NetFilter(permanent.address)
             filter.filtersVLANs = features.contains([.netControlQueue, .netControlVLAN])
         }
+        guestOffloads.store(VirtioFeatures(guestTakes: features.guestTakes).rawValue, ordering: .relaxed)
         do {
             try backend.setGuestOffloads(features.guestTakes)
             try backend.setActiveQueues(1)
@@ -262,6 +266,33 @@ public final class VirtioNet: VirtioDevice, @unchecked Sendable {
         try? backend.setActiveQueues(1)
     }
 
+    // MARK: Saved state
+
+    public override func saveState(_ coder: inout FieldCoder) {
+        var state = NetState(
+            configuration.withLock { $0 }, settings.filter, pairs: pairs.load(ordering: .relaxed),
+            offloads: guestOffloads.load(ordering: .relaxed))
+        coder.field(&state)
+    }
+
+    public override func restoreState(_ coder: inout FieldCoder) {
+        var state = NetState()
+        coder.field(&state)
+        coder.check(1...receivers.count ~= Int(state.pairs), "\(state.pairs) queue pairs are used")
+        let offloads = VirtioFeatures(rawValue: state.offloads)
+        let possible = VirtioFeatures(guestTakes: .all).intersection(negotiated)
+        coder.check(possible.isSuperset(of: offloads), "offloads that were not negotiated")
+        guard coder.failure == nil else { return }
+        configuration.withLock { $0.address = state.address }
+        updateFilter { $0 = state.filter }
+        let isReady = !negotiated.isEmpty
+        if isReady, !setActivePairs(Int(state.pairs)) { return coder.fail("the queue pairs cannot be used") }
+        if isReady, !setGuestOffloads(offloads) { return coder.fail("the offloads cannot be used") }
+        if state.isLinkUp != settings.isLinkUp { setLink(up: state.isLinkUp) }
+        // It may be another switch port now: who has asked for it makes itself known.
+        if state.isLinkUp { announce() }
+    }
+
     // MARK: Commands of the control queue (on its thread)
 
     func updateFilter(_ change: (inout NetFilter) -> Void) { backend.setFilter(settings.updateFilter(change)) }
@@ -291,6 +322,7 @@ public final class VirtioNet: VirtioDevice, @unchecked Sendable {
         guard possible.isSuperset(of: features), negotiated.isSuperset(of: features) else { return false }
         do {
             try backend.setGuestOffloads(features.guestTakes)
+            guestOffloads.store(features.rawValue, ordering: .relaxed)
             return true
         } catch {
             log("offloads cannot be changed: \(error)")

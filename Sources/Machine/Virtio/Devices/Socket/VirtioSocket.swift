@@ -1,5 +1,6 @@
 public import GuestMemory
 public import Linux
+public import SavedState
 
 /// A virtio socket device (virtio 1.2, section 5.10): streams between the guest and programs on the host, by context
 /// identifier and port instead of address. The kernel (vhost-vsock) serves its packets; here is only its set-up.
@@ -58,6 +59,9 @@ public final class VirtioSocket: VirtioDevice, @unchecked Sendable {
     /// Tells the guest that all its connections are gone, because it runs somewhere else now (5.10.6.7). On the event
     /// queue's loop.
     public func resetTransport() { events.resetTransport() }
+
+    /// Connections end with the machine that had them: nothing is saved, and the guest hears of it when it goes on.
+    public override func restoreState(_ coder: inout FieldCoder) { events.resetTransport() }
 
     public override func readConfiguration(_ offset: Int, width: Int) -> UInt64 {
         var configuration = DeviceConfiguration()
