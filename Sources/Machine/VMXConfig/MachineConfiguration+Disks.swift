@@ -71,8 +71,8 @@ extension MachineConfiguration {
         _ address: DiskAddress, path: String?, _ reader: inout ConfigurationReader
     ) -> Disk? {
         let name = address.description
-        guard address.kind == .sata || address.kind == .ide else {
-            reader.warn("\(name).deviceType", "CD drives are supported on sata and ide only; the drive is left out")
+        guard address.kind != .nvme else {
+            reader.warn("\(name).deviceType", "nvme controllers have no CD drives; the drive is left out")
             reader.knowAll(of: name)
             return nil
         }
@@ -115,7 +115,12 @@ extension MachineConfiguration {
         if let controller, controller.isSupported {
             for var disk in found {
                 disk.controller = controller
-                disks.append(disk)
+                if controller == .virtio, disk.medium == .optical {
+                    reader.warn(
+                        "\(disk.address).deviceType", "\"\(controller.rawValue)\" has no CD drives; the drive is left out")
+                } else {
+                    disks.append(disk)
+                }
             }
             return
         }

@@ -21,7 +21,7 @@ struct HotPlug {
         let device: MachineDevice
         do throws(StartFailure) {
             if let disk = described.disks.first(where: { "\($0.address)" == name }) {
-                device = try builder.makeDisk(disk, in: machine)
+                device = try builder.makeDisk(disk, in: machine, devices)
             } else if let card = described.networkCards.first(where: { "ethernet\($0.number)" == name }) {
                 device = try builder.makeCard(card, in: machine)
             } else {
@@ -30,6 +30,7 @@ struct HotPlug {
         } catch { throw .init(.badDevice, "\(error)") }
         do throws(PCIError) { try devices.attach(device) } catch {
             device.function?.close()
+            device.takeOff?()
             device.release()
             throw .init(.failed, "\(name): \(error)")
         }
