@@ -96,7 +96,9 @@ final class PVSCSIRig {
 
     /// What drivers do first: reset, set up the rings, let interrupts through.
     @discardableResult
-    func start(requestPages: Int = 1, completionPages: Int = 1, messagePages: Int = 1, messages usesMessages: Bool = true)
+    func start(
+        requestPages: Int = 1, completionPages: Int = 1, messagePages: Int = 1, messages usesMessages: Bool = true
+    )
         -> UInt32
     {
         if usesMessages { enableMSIX() }
@@ -243,7 +245,8 @@ enum CDB {
 
     private static func transfer(_ code: UInt8, _ block: UInt32, _ count: UInt16, _ flags: UInt8 = 0) -> [UInt8] {
         [
-            code, flags, UInt8(block >> 24), UInt8(block >> 16 & 0xff), UInt8(block >> 8 & 0xff), UInt8(block & 0xff), 0,
+            code, flags, UInt8(block >> 24), UInt8(block >> 16 & 0xff), UInt8(block >> 8 & 0xff), UInt8(block & 0xff),
+            0,
             UInt8(count >> 8), UInt8(count & 0xff), 0,
         ]
     }

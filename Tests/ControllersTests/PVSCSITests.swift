@@ -1,9 +1,6 @@
-import BlockEngine
 import BlockTestSupport
-import CLinux
 import DeviceModel
 import Linux
-import TestFiles
 import Testing
 import VirtioTestSupport
 
@@ -31,7 +28,9 @@ struct PVSCSITests {
         #expect(rig.read(0x2010) == 0xf)
     }
 
-    @Test("commands tell their status: unknown ones fail, others wait for their words, rings of messages tell their length")
+    @Test(
+        "commands tell their status: unknown ones fail, others wait for their words, rings of messages tell their length"
+    )
     func commands() throws {
         let rig = try PVSCSIRig([nil])
         #expect(rig.command(7) == .max)
@@ -217,7 +216,9 @@ struct PVSCSITests {
         }
     }
 
-    @Test("a request that waits because the storage is full is aborted alone; a reset of the target ends all of its requests")
+    @Test(
+        "a request that waits because the storage is full is aborted alone; a reset of the target ends all of its requests"
+    )
     func abort() throws {
         let disks = [MemoryBlockBackend(capacity: 1 << 20), MemoryBlockBackend(capacity: 1 << 20)]
         let rig = try PVSCSIRig([.disk(disks[0]), .disk(disks[1])])
@@ -347,39 +348,37 @@ struct PVSCSITests {
         #expect(rig.log.lines == ["tray 1 out", "tray 1 in"])
     }
 
-    @Test("doorbells are bound where the adapter is mapped, on a loop over a real file everything is written and read")
+    @Test(
+        "doorbells are bound where the adapter is mapped, and on a loop over a real file everything is written and read"
+    )
     func file() throws {
-        let directory = try TemporaryDirectory()
-        let path = "\(directory.path)/disk"
-        let file = try Descriptor(opening: path, [.readWrite, .create])
-        #expect(ftruncate(file.raw, 8 << 20) == 0)
-        let block = try BlockFile(adopting: file, cached: nil, name: path)
-        let backend = try FileBlockBackend(
-            [DiskExtent(count: 8 << 20, source: .file(block, offset: 0), isWritable: true)], FileBlockOptions())
-        let loop = try EventLoop(name: "test")
+        let loop = try EventLoop(name: "io-0")
         try loop.start()
         defer { loop.stop() }
-        let rig = try PVSCSIRig([.disk(backend)], loop: loop)
-        rig.start()
-        rig.configure(4, 2, 0x0006)
-        let base = rig.configuration(0x10, 4) & ~0xf
-        #expect(rig.binder.places == [.memory(base + 0x3014), .memory(base + 0x4018)])
-        for round in 0..<8 {
-            let data = pattern(64 << 10, seed: round)
-            let buffer = rig.heap.place(data)
-            let write = rig.run(
-                CDB.write10(UInt32(round * 128), 128), .toDevice, data: buffer, count: UInt64(data.count))
-            #expect(write == PVSCSIRig.Answer(count: UInt64(data.count)))
+        try withFileDisk { backend in
+            let rig = try PVSCSIRig([.disk(backend)], loop: loop)
+            rig.start()
+            rig.configure(4, 2, 0x0006)
+            let base = rig.configuration(0x10, 4) & ~0xf
+            #expect(rig.binder.places == [.memory(base + 0x3014), .memory(base + 0x4018)])
+            for round in 0..<8 {
+                let data = pattern(64 << 10, seed: round)
+                let buffer = rig.heap.place(data)
+                let write = rig.run(
+                    CDB.write10(UInt32(round * 128), 128), .toDevice, data: buffer, count: UInt64(data.count))
+                #expect(write == PVSCSIRig.Answer(count: UInt64(data.count)))
+            }
+            for round in 0..<8 {
+                let (_, bytes) = rig.fetch(CDB.read10(UInt32(round * 128), 128), count: 64 << 10)
+                #expect(bytes == pattern(64 << 10, seed: round))
+            }
+            // A reset waits for what is under way.
+            for _ in 0..<16 { rig.offer(CDB.flush) }
+            rig.kick()
+            rig.command(1)
+            rig.start()
+            #expect(rig.run(CDB.testUnitReady) == Self.good)
+            rig.adapter.close()
         }
-        for round in 0..<8 {
-            #expect(rig.fetch(CDB.read10(UInt32(round * 128), 128), count: 64 << 10).1 == pattern(64 << 10, seed: round))
-        }
-        // A reset waits for what is under way.
-        for _ in 0..<16 { rig.offer(CDB.flush) }
-        rig.kick()
-        rig.command(1)
-        rig.start()
-        #expect(rig.run(CDB.testUnitReady) == Self.good)
-        rig.adapter.close()
     }
 }

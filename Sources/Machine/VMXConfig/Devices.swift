@@ -47,7 +47,7 @@ extension MachineConfiguration {
         case ide
 
         /// Whether Wafer has this controller today.
-        public var isSupported: Bool { [.virtio, .pvscsi, .ahci, .nvme, .ide].contains(self) }
+        public var isSupported: Bool { self != .buslogic }
     }
 
     /// What is in a drive.

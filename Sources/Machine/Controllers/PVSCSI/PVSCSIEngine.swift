@@ -3,7 +3,7 @@ import GuestMemory
 import Linux
 
 /// Takes requests from PVSCSI's rings and completes them there. Belongs to the adapter's loop.
-final class PVSCSIEngine: SCSIEngine, @unchecked Sendable {
+@safe final class PVSCSIEngine: SCSIEngine, @unchecked Sendable {
     // @unchecked: as for SCSIEngine.
 
     /// What completing a request needs of it.

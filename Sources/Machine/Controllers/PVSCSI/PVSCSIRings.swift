@@ -61,13 +61,13 @@ import Synchronization
         guard Self.isPowerOfTwo(requests), Self.isPowerOfTwo(completions), requests <= Self.pagesMax,
             completions <= Self.pagesMax, let page = unsafe ram.pointer(at: state.statePage, count: Self.pageSize)
         else { return nil }
-        var hosts: [UnsafeMutableRawPointer] = []
-        for address in state.requestPages + state.completionPages {
-            guard let host = unsafe ram.pointer(at: address, count: Self.pageSize) else { return nil }
-            unsafe hosts.append(host)
+        let addresses = state.requestPages + state.completionPages
+        guard addresses.allSatisfy({ ram.contains($0, count: Self.pageSize) }) else { return nil }
+        unsafe pages = .allocate(capacity: addresses.count)
+        for (index, address) in addresses.enumerated() {
+            // All of them are memory.
+            unsafe (pages + index).initialize(to: ram.pointer(at: address, count: Self.pageSize) ?? page)
         }
-        unsafe pages = .allocate(capacity: hosts.count)
-        for index in 0..<requests + completions { unsafe (pages + index).initialize(to: hosts[index]) }
         unsafe self.page = page
         self.state = state
         self.ram = ram
@@ -87,8 +87,9 @@ import Synchronization
     private static func isPowerOfTwo(_ count: Int) -> Bool { count > 0 && count & (count - 1) == 0 }
 
     private func get(_ field: Int) -> UInt32 {
-        unsafe UInt32(littleEndian: (page + field).assumingMemoryBound(to: Atomic<UInt32>.self).pointee
-            .load(ordering: .acquiring))
+        unsafe UInt32(
+            littleEndian: (page + field).assumingMemoryBound(to: Atomic<UInt32>.self).pointee
+                .load(ordering: .acquiring))
     }
 
     private func set(_ field: Int, _ value: UInt32) {

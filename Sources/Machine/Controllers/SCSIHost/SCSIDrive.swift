@@ -2,7 +2,7 @@ public import DeviceModel
 public import Linux
 
 /// What hangs on a SCSI host adapter under a target number.
-public enum SCSIDrive {
+public enum SCSIDrive: Sendable {
     /// A disk of 512- or 4096-byte blocks.
     case disk(any BlockBackend)
     /// A CD drive, with the CD that is in it.

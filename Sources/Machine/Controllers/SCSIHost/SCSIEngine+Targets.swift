@@ -31,6 +31,17 @@ extension SCSIEngine {
         giveBack(index)
     }
 
+    /// Waits for what the disks have begun, and shows the driver how it ended.
+    final func settleDisks() {
+        isSettling = true
+        forEachTarget { target in
+            guard let queue = target.medium?.queue, !isPaused else { return }
+            queue.suspend()
+            try? queue.resume()
+        }
+        isSettling = false
+    }
+
     /// Resets a target: its commands end, those that the disk could not finish with `outcome`.
     final func resetTarget(_ number: Int, _ outcome: SCSIOutcome = .lost(.reset)) {
         guard let target = target(number) else { return }

@@ -42,6 +42,8 @@ import Synchronization
     /// Targets are being stopped or exchanged: nothing is taken meanwhile.
     final var isSettling = false
     private final var isProcessing = false
+    /// A disk's queue is delivering: no queue may be stopped now.
+    private(set) final var isDelivering = false
     /// The driver may have more for us than there are slots.
     final var isStarved = false
     private final var isClosed = false
@@ -85,6 +87,11 @@ import Synchronization
 
     /// Whether the driver has something to take.
     func hasNext() -> Bool { false }
+
+    /// Asks the driver to ring again, before we sleep.
+    ///
+    /// - Returns: whether there is something already.
+    func awaitDriver() -> Bool { hasNext() }
 
     /// Takes what the driver offers and executes it, for a bounded time.
     ///
@@ -214,7 +221,7 @@ import Synchronization
             commit()
             notify()
             rounds &+= 1
-        } while goesOn && rounds < Self.roundsMax && hasNext()
+        } while goesOn && rounds < Self.roundsMax && awaitDriver()
         isProcessing = false
         if rounds == Self.roundsMax { event.signal() }
     }
@@ -263,11 +270,13 @@ import Synchronization
         publish()
         // What is taken now is committed together with whatever else the completions led to.
         guard isServing, isStarved || hasNext() else { return }
+        isDelivering = true
         if isProcessing {
             _ = takeCommands()
         } else {
             serve()
         }
+        isDelivering = false
     }
 
     final func notify() {

@@ -111,6 +111,20 @@ struct ControllerFactory {
                 drives, ram: machine.memory.ram, loop: loop, interrupts: try machine.interrupts.messages(1),
                 binder: machine.doorbells, log: { log.warning("\(name): \($0)") })
             return (adapter, adapter, "PVSCSI controller")
+        case .lsilogic, .lsisas:
+            let model: MPTModel = first.controller == .lsilogic ? .parallel : .sas
+            // Names of VMware's range; each bus has 256.
+            let address = 0x5005_0560_0000_0000 + UInt64(first.address.bus) << 8
+            let controller = try MPTController(
+                model, drives, sasAddress: address, ram: machine.memory.ram, loop: loop,
+                interrupts: try machine.interrupts.messages(1), log: { log.warning("\(name): \($0)") })
+            return (controller, controller, model == .sas ? "LSI SAS1068 controller" : "LSI 53C1030 controller")
+        case .virtioSCSI:
+            let device = try VirtioSCSI(
+                drives, ram: machine.memory.ram, loop: loop,
+                queueCount: min(machine.shape.processors, VirtioSCSI.queuesMax), log: { log.warning("\(name): \($0)") })
+            let function = try VirtioFactory(machine: machine, log: log).function(device, name)
+            return (device, function, "virtio SCSI controller")
         default: throw StartFailure(.configuration, "\(name): this controller is not supported yet")
         }
     }
