@@ -23,6 +23,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("DHCP", fuzzDHCP),
         FuzzTarget("DNS", fuzzDNS),
         FuzzTarget("FirmwareDevices", fuzzFirmwareDevices),
+        FuzzTarget("FusionMPT", fuzzFusionMPT),
         FuzzTarget("GuestBoot", fuzzGuestBoot),
         FuzzTarget("SettingsText", fuzzSettingsText),
         FuzzTarget("StateArea", fuzzStateArea),
@@ -33,6 +34,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("KernelMessage", fuzzKernelMessage),
         FuzzTarget("LogDatagram", fuzzLogDatagram),
         FuzzTarget("NTPPacket", fuzzNTPPacket),
+        FuzzTarget("PVSCSI", fuzzPVSCSI),
         FuzzTarget("RFB", fuzzRFB),
         FuzzTarget("NVMe", fuzzNVMe),
         FuzzTarget("SCSIUnit", fuzzSCSIUnit),
@@ -47,6 +49,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("VirtioConsole", fuzzVirtioConsole),
         FuzzTarget("VirtioNet", fuzzVirtioNet),
         FuzzTarget("VirtioRNG", fuzzVirtioRNG),
+        FuzzTarget("VirtioSCSI", fuzzVirtioSCSI),
         FuzzTarget("XHCI", fuzzXHCI),
     ]
 }

@@ -299,7 +299,7 @@ struct MachineConfigurationTests {
                 serial0.present = "TRUE"
                 serial0.fileType = "thinprint"
                 scsi1.present = "TRUE"
-                scsi1.virtualDev = "lsilogic"
+                scsi1.virtualDev = "buslogic"
                 scsi0:3.fileName = "forgotten.vmdk"
                 wafer.initrd = "x"
                 """)
@@ -308,7 +308,7 @@ struct MachineConfigurationTests {
                 "debian12.vmx:3: floppy0.present: floppy drives are not supported yet; the device is left out",
                 "debian12.vmx:6: scsi0:5.deviceType: CD drives are supported on sata and ide only; the drive is left out",
                 "debian12.vmx:11: serial0.fileType: \"thinprint\" is not supported; the port is left out",
-                "debian12.vmx:13: scsi1.virtualDev: the controller \"lsilogic\" is not supported yet; use \"wafer-virtio\"",
+                "debian12.vmx:13: scsi1.virtualDev: the controller \"buslogic\" is not supported; use \"lsilogic\"",
                 "debian12.vmx:14: scsi0:3.fileName: is left out because scsi0:3.present is not TRUE",
                 "debian12.vmx:15: wafer.initrd: has no effect without wafer.kernel",
             ])

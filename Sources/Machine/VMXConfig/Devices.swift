@@ -48,6 +48,9 @@ extension MachineConfiguration {
 
         /// Whether Wafer has this controller today.
         public var isSupported: Bool { self != .buslogic }
+
+        /// Whether it is what `scsiB.virtualDev` can name.
+        var isSCSI: Bool { [.virtio, .virtioSCSI, .pvscsi, .lsilogic, .lsisas, .buslogic].contains(self) }
     }
 
     /// What is in a drive.
