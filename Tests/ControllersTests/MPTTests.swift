@@ -1,5 +1,6 @@
 import BlockTestSupport
 import DeviceModel
+import GuestMemory
 import Linux
 import Testing
 import VirtioTestSupport
@@ -11,7 +12,7 @@ struct MPTTests {
     private static let models: [MPTModel] = [.parallel, .sas]
     private static let notReady = MPTRig.Answer(status: 2, state: 1, count: 0, sense: [2, 0x3a, 0])
 
-    private static func rig(_ model: MPTModel = .parallel, _ disk: MemoryBlockBackend) throws -> MPTRig {
+    private static func rig(_ disk: MemoryBlockBackend, _ model: MPTModel = .parallel) throws -> MPTRig {
         let rig = try MPTRig(model, [.disk(disk)])
         rig.start()
         return rig

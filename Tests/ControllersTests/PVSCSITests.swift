@@ -1,5 +1,6 @@
 import BlockTestSupport
 import DeviceModel
+import GuestMemory
 import Linux
 import Testing
 import VirtioTestSupport
