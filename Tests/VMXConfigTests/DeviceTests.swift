@@ -21,6 +21,11 @@ struct DeviceTests {
             #expect(errors(adding: "scsi0.present = TRUE\nscsi0.virtualDev = \(name)\n" + disk) == [])
         }
         #expect(errors(adding: "scsi0.present = TRUE\n" + disk) == [])
+        let drive = "scsi0:1.present = TRUE\nscsi0:1.deviceType = cdrom-image\n"
+        for (name, count) in [("lsilogic", 2), ("wafer-virtio", 1)] {
+            let text = "scsi0.present = TRUE\nscsi0.virtualDev = \(name)\n" + disk + drive
+            #expect(try configuration(adding: text).disks.count == count)
+        }
         #expect(
             errors(adding: disk) == [
                 "debian12.vmx:3: scsi0:0.present: its controller is missing: scsi0.present is not TRUE"

@@ -109,13 +109,17 @@ public final class MPTController: PCIFunction, SCSIHostAdapter, @unchecked Senda
         let word = UInt32(truncatingIfNeeded: value)
         switch offset {
         case MPTRegister.requestQueue:
-            if shared.requests.put(word) {
+            if !shared.isOperational {
+                fail(MPTStatus.invalidState, "a message for a controller that is not initialised")
+            } else if shared.requests.put(word) {
                 engine.ring()
             } else {
-                shared.fail(MPTStatus.insufficientResources)
+                fail(MPTStatus.insufficientResources, "more messages than the driver was allowed")
             }
         case MPTRegister.replyQueue:
-            if !shared.frames.put(word) { shared.fail(MPTStatus.insufficientResources) }
+            if !shared.frames.put(word) {
+                fail(MPTStatus.insufficientResources, "more memory for replies than the driver was allowed")
+            }
             if shared.wantsFrames.load(ordering: .sequentiallyConsistent) { engine.ring() }
         case MPTRegister.interruptMask: shared.interrupt.enable(~word & MPTInterrupt.all)
         case MPTRegister.interruptStatus:
@@ -130,6 +134,10 @@ public final class MPTController: PCIFunction, SCSIHostAdapter, @unchecked Senda
             }
         default: break
         }
+    }
+
+    private func fail(_ status: UInt16, _ reason: String) {
+        engine.soonOnLoop { [engine] in engine.failed(status, reason) }
     }
 
     /// The doorbell was written. Under its lock, so that handshakes come one after another.

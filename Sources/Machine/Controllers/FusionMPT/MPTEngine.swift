@@ -24,9 +24,6 @@ final class MPTShared: Sendable {
 
     init(_ interrupt: StatusInterrupt) { self.interrupt = interrupt }
 
-    /// The controller stops until it is reset.
-    func fail(_ status: UInt16) { state.store(MPTState.fault | UInt32(status), ordering: .releasing) }
-
     var isOperational: Bool { state.load(ordering: .acquiring) == MPTState.operational }
 
     /// The next reply for the driver; all ones if there is none.
@@ -103,7 +100,7 @@ final class MPTShared: Sendable {
     /// The controller stops until it is reset, which is said once.
     func failed(_ status: UInt16, _ reason: String) {
         if shared.state.load(ordering: .relaxed) & MPTState.fault == 0 { log("\(model.name): \(reason)") }
-        shared.fail(status)
+        shared.state.store(MPTState.fault | UInt32(status), ordering: .releasing)
     }
 
     // MARK: Resets
@@ -162,7 +159,7 @@ final class MPTShared: Sendable {
             }
             guard shared.isOperational else {
                 giveBack(index)
-                failed(MPTStatus.invalidState, "a message for a controller that is not initialised")
+                // It was reset or failed meanwhile.
                 return true
             }
             // The lowest bits are a hint of the message's length.
