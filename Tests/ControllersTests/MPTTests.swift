@@ -193,6 +193,28 @@ struct MPTTests {
         #expect(answers.map(\.context) == contexts)
     }
 
+    @Test("a driver that gives no memory for replies is not served without end, and again once it does")
+    func noFrames() throws {
+        let rig = try MPTRig(.parallel, [.disk(MemoryBlockBackend(capacity: 1 << 20))])
+        rig.start(replies: 0, events: false)
+        for _ in 0..<500 { rig.offer(CDB.testUnitReady, target: 1) }
+        #expect(rig.state == 2)
+        #expect(rig.collect().isEmpty)
+        for _ in 0..<16 { rig.write(0x44, UInt32(rig.heap.allocate(128, alignment: 128))) }
+        var count = 0
+        while case let more = rig.collect(), !more.isEmpty { count += more.count }
+        #expect(count == 500)
+        // Task management by the doorbell, without end.
+        rig.start(replies: 0, events: false)
+        for _ in 0..<1100 {
+            rig.write(0, 0x42 << 24 | 13 << 16)
+            for word: UInt32 in [0x0100_0000, 0x0300, 1] + [UInt32](repeating: 0, count: 10) { rig.write(0, word) }
+        }
+        #expect(rig.state == 4)
+        rig.start()
+        #expect(rig.run(CDB.testUnitReady) == .good)
+    }
+
     @Test("a reset of messages forgets requests, also those that wait because the storage is full")
     func reset() throws {
         let disk = MemoryBlockBackend(capacity: 1 << 20)

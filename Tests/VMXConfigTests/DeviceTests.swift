@@ -7,7 +7,7 @@ struct DeviceTests {
     let scsi = "scsi0.present = TRUE\nscsi0.virtualDev = wafer-virtio\n"  // lines 3 and 4
 
     @Test("a disk that cannot be given to the guest is an error")
-    func disks() {
+    func disks() throws {
         let disk = "scsi0:0.present = TRUE\nscsi0:0.fileName = a.vmdk\n"
         #expect(
             errors(adding: "scsi0.present = TRUE\nscsi0.virtualDev = buslogic\n" + disk) == [

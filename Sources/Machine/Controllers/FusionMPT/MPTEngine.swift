@@ -139,7 +139,8 @@ final class MPTShared: Sendable {
 
     override func hasNext() -> Bool {
         if deferred != nil { return !isDelivering }
-        return !shared.requests.isEmpty || (!waiting.isEmpty && !shared.frames.isEmpty)
+        return (!shared.requests.isEmpty && waiting.count < MPTShared.credits)
+            || (!waiting.isEmpty && !shared.frames.isEmpty)
     }
 
     override func takeCommands() -> Bool {
@@ -152,7 +153,10 @@ final class MPTShared: Sendable {
         }
         var immediate = 0
         for _ in 0..<depth {
-            guard !shared.requests.isEmpty, let index = takeSlot() else { return !isStarved }
+            // A driver that gives no memory for replies gets no more of them.
+            guard !shared.requests.isEmpty, waiting.count < MPTShared.credits, let index = takeSlot() else {
+                return !isStarved
+            }
             guard let low = shared.requests.take() else {
                 giveBack(index)
                 return true
@@ -272,6 +276,10 @@ final class MPTShared: Sendable {
     /// Puts a reply into memory that the driver handed over for it, as soon as there is some.
     func post(_ reply: StructureBytes) {
         guard waiting.isEmpty, let low = shared.frames.take() else {
+            // More than all requests and messages that can be under way come by the doorbell only.
+            guard waiting.count < 4 * MPTShared.credits else {
+                return failed(MPTStatus.insufficientResources, "no memory for replies")
+            }
             waiting.append(reply)
             shared.wantsFrames.store(true, ordering: .sequentiallyConsistent)
             // It may have come before we said so.

@@ -270,13 +270,15 @@ import Synchronization
         publish()
         // What is taken now is committed together with whatever else the completions led to.
         guard isServing, isStarved || hasNext() else { return }
+        // What is committed here may deliver at once, to here again.
+        let wasDelivering = isDelivering
         isDelivering = true
         if isProcessing {
             _ = takeCommands()
         } else {
             serve()
         }
-        isDelivering = false
+        isDelivering = wasDelivering
     }
 
     final func notify() {

@@ -47,7 +47,10 @@ struct HotPlug {
         do throws(ConfigurationError) {
             var document = try VMXDocument.load(configuration.file)
             for setting in settings {
+                let hasController = Self.controller(of: setting.key).map { document["\($0).present"] != nil } ?? false
                 for (key, value) in Self.implied(by: setting.key) where document[key] == nil {
+                    // A controller that is there is what the file says, also by saying nothing.
+                    if hasController && key.hasSuffix(".virtualDev") { continue }
                     try document.set(key, to: value)
                 }
             }
@@ -59,6 +62,11 @@ struct HotPlug {
     /// `scsi0:1` of `scsi0:1.fileName`.
     private static func prefix(of key: String) -> String? {
         key.firstIndex(of: ".").map { key[..<$0].lowercased() }
+    }
+
+    /// `scsi0` of `scsi0:1.fileName`.
+    private static func controller(of key: String) -> Substring? {
+        prefix(of: key).flatMap { prefix in prefix.firstIndex(of: ":").map { prefix[..<$0] } }
     }
 
     private static func implied(by key: String) -> [(String, String)] {
