@@ -62,7 +62,7 @@ let package = Package(
         target("Machine", "Input", ["DeviceModel", "GuestMemory", "Linux"]),
         target("Machine", "BlockEngine", ["DeviceModel", "Linux"]),
         target("Machine", "NetEngine", ["Linux", "SavedState"]),
-        target("Machine", "Controllers", ["DeviceModel", "GuestMemory", "Linux"]),
+        target("Machine", "Controllers", ["DeviceModel", "GuestMemory", "Linux", "Virtio"]),
         target("Machine", "ACPI", ["Bytes"]),
         target("Machine", "SMBIOS", ["Bytes"]),
         target("Machine", "GuestBoot", ["Bytes", "GuestMemory", "Linux"]),
@@ -258,7 +258,7 @@ package.targets += [
         "Controllers",
         [
             "BlockEngine", "BlockTestSupport", "Bytes", "CLinux", "DeviceModel", "GuestMemory", "Linux", "TestFiles",
-            "VirtioTestSupport",
+            "Virtio", "VirtioTestSupport",
         ]),
     tests(
         "Adapters",

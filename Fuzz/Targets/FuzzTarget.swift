@@ -23,6 +23,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("DHCP", fuzzDHCP),
         FuzzTarget("DNS", fuzzDNS),
         FuzzTarget("FirmwareDevices", fuzzFirmwareDevices),
+        FuzzTarget("FusionMPT", fuzzFusionMPT),
         FuzzTarget("GuestBoot", fuzzGuestBoot),
         FuzzTarget("SavedChipset", fuzzSavedChipset),
         FuzzTarget("SavedState", fuzzSavedState),
@@ -36,6 +37,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("KernelMessage", fuzzKernelMessage),
         FuzzTarget("LogDatagram", fuzzLogDatagram),
         FuzzTarget("NTPPacket", fuzzNTPPacket),
+        FuzzTarget("PVSCSI", fuzzPVSCSI),
         FuzzTarget("RFB", fuzzRFB),
         FuzzTarget("NVMe", fuzzNVMe),
         FuzzTarget("SCSIUnit", fuzzSCSIUnit),
@@ -50,6 +52,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("VirtioConsole", fuzzVirtioConsole),
         FuzzTarget("VirtioNet", fuzzVirtioNet),
         FuzzTarget("VirtioRNG", fuzzVirtioRNG),
+        FuzzTarget("VirtioSCSI", fuzzVirtioSCSI),
         FuzzTarget("XHCI", fuzzXHCI),
     ]
 }

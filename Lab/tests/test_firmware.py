@@ -18,6 +18,10 @@ HOST = "10.0.2.100"
 CONTROLLERS = {
     "virtio": ({"scsi0.present": "TRUE", "scsi0.virtualDev": "wafer-virtio", "scsi0:0.present": "TRUE", "scsi0:0.fileName": DISK}, "vda"),
     "nvme": ({"nvme0.present": "TRUE", "nvme0:0.present": "TRUE", "nvme0:0.fileName": DISK}, "nvme0n1"),
+    **{
+        name: ({"scsi0.present": "TRUE", "scsi0.virtualDev": kind, "scsi0:0.present": "TRUE", "scsi0:0.fileName": DISK}, "sda")
+        for name, kind in [("pvscsi", "pvscsi"), ("lsilogic", "lsilogic"), ("lsisas", "lsisas1068"), ("virtioscsi", "wafer-virtio-scsi")]
+    },
     "sata": ({"sata0.present": "TRUE", "sata0:0.present": "TRUE", "sata0:0.fileName": DISK}, "sda"),
 }
 # The card's driver in Linux.
@@ -27,6 +31,9 @@ MACHINES = [
     ("bios", "virtio", "wafer-virtio"), ("efi", "virtio", "wafer-virtio"),
     ("bios", "nvme", "vmxnet3"), ("efi", "nvme", "e1000e"),
     ("bios", "sata", "e1000"), ("efi", "sata", "vmxnet3"),
+    # OVMF has no drivers for the SCSI controllers of other makes.
+    ("bios", "pvscsi", "vmxnet3"), ("bios", "lsilogic", "e1000"), ("bios", "lsisas", "vmxnet3"),
+    ("bios", "virtioscsi", "wafer-virtio"), ("efi", "virtioscsi", "wafer-virtio"),
 ]
 
 

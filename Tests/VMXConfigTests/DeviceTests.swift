@@ -7,16 +7,25 @@ struct DeviceTests {
     let scsi = "scsi0.present = TRUE\nscsi0.virtualDev = wafer-virtio\n"  // lines 3 and 4
 
     @Test("a disk that cannot be given to the guest is an error")
-    func disks() {
+    func disks() throws {
         let disk = "scsi0:0.present = TRUE\nscsi0:0.fileName = a.vmdk\n"
         #expect(
-            errors(adding: "scsi0.present = TRUE\nscsi0.virtualDev = pvscsi\n" + disk) == [
-                #"debian12.vmx:4: scsi0.virtualDev: the controller "pvscsi" is not supported yet; use "wafer-virtio""#
+            errors(adding: "scsi0.present = TRUE\nscsi0.virtualDev = buslogic\n" + disk) == [
+                #"debian12.vmx:4: scsi0.virtualDev: the controller "buslogic" is not supported; use "lsilogic""#
             ])
         #expect(
-            errors(adding: "scsi0.present = TRUE\n" + disk) == [
-                #"debian12.vmx: scsi0.virtualDev: is not set, and VMware's default controller is not supported yet; use "wafer-virtio""#
+            errors(adding: "scsi0.present = TRUE\nscsi0.virtualDev = nvme\n" + disk) == [
+                #"debian12.vmx:4: scsi0.virtualDev: the controller "nvme" is not supported; use "lsilogic""#
             ])
+        for name in ["pvscsi", "lsilogic", "lsisas1068", "wafer-virtio", "wafer-virtio-scsi"] {
+            #expect(errors(adding: "scsi0.present = TRUE\nscsi0.virtualDev = \(name)\n" + disk) == [])
+        }
+        #expect(errors(adding: "scsi0.present = TRUE\n" + disk) == [])
+        let drive = "scsi0:1.present = TRUE\nscsi0:1.deviceType = cdrom-image\n"
+        for (name, count) in [("lsilogic", 2), ("wafer-virtio", 1)] {
+            let text = "scsi0.present = TRUE\nscsi0.virtualDev = \(name)\n" + disk + drive
+            #expect(try configuration(adding: text).disks.count == count)
+        }
         #expect(
             errors(adding: disk) == [
                 "debian12.vmx:3: scsi0:0.present: its controller is missing: scsi0.present is not TRUE"

@@ -291,24 +291,24 @@ struct MachineConfigurationTests {
             adding: """
                 floppy0.present = "TRUE"
                 floppy0.fileName = "a.img"
-                scsi0:5.present = "TRUE"
-                scsi0:5.deviceType = "cdrom-image"
-                scsi0:5.fileName = "a.iso"
+                nvme0:5.present = "TRUE"
+                nvme0:5.deviceType = "cdrom-image"
+                nvme0:5.fileName = "a.iso"
                 usb:1.present = "TRUE"
                 sound.present = "FALSE"
                 serial0.present = "TRUE"
                 serial0.fileType = "thinprint"
                 scsi1.present = "TRUE"
-                scsi1.virtualDev = "lsilogic"
+                scsi1.virtualDev = "buslogic"
                 scsi0:3.fileName = "forgotten.vmdk"
                 wafer.initrd = "x"
                 """)
         #expect(
             found == [
                 "debian12.vmx:3: floppy0.present: floppy drives are not supported yet; the device is left out",
-                "debian12.vmx:6: scsi0:5.deviceType: CD drives are supported on sata and ide only; the drive is left out",
+                "debian12.vmx:6: nvme0:5.deviceType: nvme controllers have no CD drives; the drive is left out",
                 "debian12.vmx:11: serial0.fileType: \"thinprint\" is not supported; the port is left out",
-                "debian12.vmx:13: scsi1.virtualDev: the controller \"lsilogic\" is not supported yet; use \"wafer-virtio\"",
+                "debian12.vmx:13: scsi1.virtualDev: the controller \"buslogic\" is not supported; use \"lsilogic\"",
                 "debian12.vmx:14: scsi0:3.fileName: is left out because scsi0:3.present is not TRUE",
                 "debian12.vmx:15: wafer.initrd: has no effect without wafer.kernel",
             ])

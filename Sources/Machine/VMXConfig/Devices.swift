@@ -36,6 +36,8 @@ extension MachineConfiguration {
     public enum DiskController: String, Equatable, Sendable, CaseIterable {
         /// A virtio block device of its own.
         case virtio = "wafer-virtio"
+        /// A virtio SCSI host adapter.
+        case virtioSCSI = "wafer-virtio-scsi"
         case pvscsi
         case lsilogic
         case lsisas = "lsisas1068"
@@ -45,7 +47,10 @@ extension MachineConfiguration {
         case ide
 
         /// Whether Wafer has this controller today.
-        public var isSupported: Bool { [.virtio, .ahci, .nvme, .ide].contains(self) }
+        public var isSupported: Bool { self != .buslogic }
+
+        /// Whether it is what `scsiB.virtualDev` can name.
+        var isSCSI: Bool { [.virtio, .virtioSCSI, .pvscsi, .lsilogic, .lsisas, .buslogic].contains(self) }
     }
 
     /// What is in a drive.

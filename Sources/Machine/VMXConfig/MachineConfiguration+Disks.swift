@@ -71,8 +71,8 @@ extension MachineConfiguration {
         _ address: DiskAddress, path: String?, _ reader: inout ConfigurationReader
     ) -> Disk? {
         let name = address.description
-        guard address.kind == .sata || address.kind == .ide else {
-            reader.warn("\(name).deviceType", "CD drives are supported on sata and ide only; the drive is left out")
+        guard address.kind != .nvme else {
+            reader.warn("\(name).deviceType", "nvme controllers have no CD drives; the drive is left out")
             reader.knowAll(of: name)
             return nil
         }
@@ -102,7 +102,9 @@ extension MachineConfiguration {
             return
         }
         let isNamed = reader.text("\(name).virtualDev") != nil
-        let controller = reader.choice("\(name).virtualDev", DiskController.self)
+        let named = reader.choice("\(name).virtualDev", DiskController.self)
+        // Without a name it is the one that VMware gives most systems.
+        let controller = isNamed ? named : .lsilogic
         let sharing = reader.text("\(name).sharedBus")?.lowercased() ?? "none"
         guard present else {
             reader.knowAll(of: name)
@@ -112,22 +114,25 @@ extension MachineConfiguration {
             return
         }
         if sharing != "none" { reader.fail("\(name).sharedBus", "\(quoted(sharing)) is not supported yet") }
-        if let controller, controller.isSupported {
-            for var disk in found {
-                disk.controller = controller
-                disks.append(disk)
+        // An unknown name was already reported.
+        guard let controller else { return }
+        guard controller.isSupported, controller.isSCSI else {
+            let message = "the controller \"\(controller.rawValue)\" is not supported; use \"lsilogic\""
+            if found.isEmpty {
+                reader.warn("\(name).virtualDev", message)
+            } else {
+                reader.fail("\(name).virtualDev", message)
             }
             return
         }
-        // An unknown name was already reported.
-        if isNamed, controller == nil { return }
-        let which =
-            controller.map { "the controller \"\($0.rawValue)\"" } ?? "is not set, and VMware's default controller"
-        let message = "\(which) is not supported yet; use \"wafer-virtio\""
-        if found.isEmpty {
-            reader.warn("\(name).virtualDev", message)
-        } else {
-            reader.fail("\(name).virtualDev", message)
+        for var disk in found {
+            disk.controller = controller
+            if controller == .virtio, disk.medium == .optical {
+                reader.warn(
+                    "\(disk.address).deviceType", "\"\(controller.rawValue)\" has no CD drives; the drive is left out")
+            } else {
+                disks.append(disk)
+            }
         }
     }
 

@@ -5,8 +5,8 @@ import GuestMemory
 import Linux
 import VMXConfig
 
-/// Makes controllers that several disks hang on, with their disks: NVMe, SATA, and SATA in the place of IDE, whose disks a system with
-/// a SATA driver finds as well.
+/// Makes controllers that several disks hang on, with their disks: SCSI, NVMe, SATA, and SATA in the place of IDE, whose disks a
+/// system with a SATA driver finds as well.
 struct ControllerFactory {
     let disks: DiskFactory
     /// Where queues are started and stopped.
@@ -24,8 +24,11 @@ struct ControllerFactory {
         var opened: [DiskFactory.Opened?] = []
         for disk in configured { opened.append(disk.path.isEmpty ? nil : try disks.open(disk)) }
         do {
-            return first.address.kind == .nvme
-                ? try nvme(name, configured, opened) : try sata(name, configured, opened)
+            return switch first.address.kind {
+            case .scsi: try scsi(name, first, configured, opened)
+            case .nvme: try nvme(name, configured, opened)
+            case .sata, .ide: try sata(name, configured, opened)
+            }
         } catch { throw StartFailure(.system, "\(name): \(error)") }
     }
 
@@ -82,6 +85,88 @@ struct ControllerFactory {
             }
     }
 
+    private func scsi(
+        _ name: String, _ first: MachineConfiguration.Disk, _ configured: [MachineConfiguration.Disk],
+        _ opened: [DiskFactory.Opened?]
+    ) throws -> [MachineDevice] {
+        var drives: [SCSIDrive?] = Array(repeating: nil, count: (configured.map(\.address.unit).max() ?? 0) + 1)
+        for (disk, opened) in zip(configured, opened) { drives[disk.address.unit] = Self.drive(disk, opened) }
+        let (adapter, function, summary) = try adapter(name, first, drives)
+        let device = MachineDevice(
+            name: name, summary: summary, function: function,
+            counters: { DiskFactory.counters(adapter.counters) })
+        device.adapter = adapter
+        return [device] + zip(configured, opened).map { placed($0, $1, on: adapter, of: device) }
+    }
+
+    private func adapter(
+        _ name: String, _ first: MachineConfiguration.Disk, _ drives: [SCSIDrive?]
+    ) throws -> (any SCSIHostAdapter, PCIFunction, summary: String) {
+        let log = disks.log
+        // An adapter is served on one loop; each has another one.
+        let loop = loops[first.address.bus % loops.count]
+        switch first.controller {
+        case .pvscsi:
+            let adapter = try PVSCSIAdapter(
+                drives, ram: machine.memory.ram, loop: loop, interrupts: try machine.interrupts.messages(1),
+                binder: machine.doorbells, log: { log.warning("\(name): \($0)") })
+            return (adapter, adapter, "PVSCSI controller")
+        case .lsilogic, .lsisas:
+            let model: MPTModel = first.controller == .lsilogic ? .parallel : .sas
+            // Names of VMware's range; each bus has 256.
+            let address = 0x5005_0560_0000_0000 + UInt64(first.address.bus) << 8
+            let controller = try MPTController(
+                model, drives, sasAddress: address, ram: machine.memory.ram, loop: loop,
+                interrupts: try machine.interrupts.messages(1), log: { log.warning("\(name): \($0)") })
+            return (controller, controller, model == .sas ? "LSI SAS1068 controller" : "LSI 53C1030 controller")
+        case .virtioSCSI:
+            let device = try VirtioSCSI(
+                drives, ram: machine.memory.ram, loop: loop,
+                queueCount: min(machine.shape.processors, VirtioSCSI.queuesMax), log: { log.warning("\(name): \($0)") })
+            let function = try VirtioFactory(machine: machine, log: log).function(device, name)
+            return (device, function, "virtio SCSI controller")
+        default: throw StartFailure(.configuration, "\(name): this controller is not supported yet")
+        }
+    }
+
+    private static func drive(_ disk: MachineConfiguration.Disk, _ opened: DiskFactory.Opened?) -> SCSIDrive? {
+        switch disk.medium {
+        case .disk: opened.map { .disk($0.backend) }
+        case .optical: .cd(opened?.backend, serial: "CD-\(disk.address.unit)")
+        }
+    }
+
+    /// A drive in its place on an adapter.
+    private func placed(
+        _ disk: MachineConfiguration.Disk, _ opened: DiskFactory.Opened?, on adapter: any SCSIHostAdapter,
+        of device: MachineDevice
+    ) -> MachineDevice {
+        let target = disk.address.unit
+        let kind = disk.medium == .disk ? "SCSI disk" : "CD drive"
+        let bootNode = ("scsi", "channel@0/disk@\(String(target, radix: 16)),0")
+        let attached = attached(disk, opened, to: device, kind, bootNode)
+        if disk.medium == .optical {
+            attached.drive = OpticalDrive(adapter, port: target, opened, factory: disks, disk)
+        }
+        attached.takeOff = { adapter.detach(target: target) }
+        return attached
+    }
+
+    /// Hangs a drive on a controller of a running machine.
+    func hang(_ disk: MachineConfiguration.Disk, on controller: MachineDevice) throws(StartFailure) -> MachineDevice {
+        guard let adapter = controller.adapter else {
+            throw StartFailure(.configuration, "\(controller.name) does not take disks while the machine runs")
+        }
+        let opened = disk.path.isEmpty ? nil : try disks.open(disk)
+        do {
+            if let drive = Self.drive(disk, opened) { try adapter.attach(drive, target: disk.address.unit) }
+        } catch {
+            opened?.release()
+            throw StartFailure(.system, "\(disk.address): \(error)")
+        }
+        return placed(disk, opened, on: adapter, of: controller)
+    }
+
     private func attached(
         _ disk: MachineConfiguration.Disk, _ opened: DiskFactory.Opened?, to controller: MachineDevice, _ kind: String,
         _ bootNode: (driver: String, rest: String)
@@ -96,7 +181,7 @@ struct ControllerFactory {
 
 /// A CD drive, whose CD can be exchanged while the machine runs.
 final class OpticalDrive {
-    private let controller: AHCIController
+    private let controller: any MediumChanger
     private let port: Int
     private let factory: DiskFactory
     private var disk: MachineConfiguration.Disk
@@ -104,7 +189,7 @@ final class OpticalDrive {
     private var opened: DiskFactory.Opened?
 
     init(
-        _ controller: AHCIController, port: Int, _ opened: DiskFactory.Opened?, factory: DiskFactory,
+        _ controller: any MediumChanger, port: Int, _ opened: DiskFactory.Opened?, factory: DiskFactory,
         _ disk: MachineConfiguration.Disk
     ) {
         self.controller = controller
@@ -123,7 +208,7 @@ final class OpticalDrive {
             disk.path = path
             new = try factory.open(disk)
         }
-        guard try controller.changeMedium(port: port, to: new?.backend) else {
+        guard try controller.changeMedium(port: port, to: new?.backend, force: false) else {
             new?.release()
             return false
         }

@@ -63,10 +63,20 @@ final class DeviceManager: @unchecked Sendable {
         if let address = device.address { hotplug.announce(slot: Int(address.device)) }
     }
 
-    /// Asks the guest to let go of a device. It is gone when the guest has.
+    /// Asks the guest to let go of a device; it is gone when the guest has. A drive is taken off its controller at once.
     ///
     /// - Returns: false if the device cannot be pulled out.
     func requestDetach(_ device: MachineDevice) -> Bool {
+        if let takeOff = device.takeOff {
+            // Its controller tells the guest, which is not asked.
+            takeOff()
+            devices.removeAll { $0 === device }
+            device.drive?.close()
+            device.release()
+            log.info("Device \(device.name): taken off")
+            removed?(device.name)
+            return true
+        }
         guard let address = device.address else { return false }
         log.info("Device \(device.name): asking the guest to let go of it")
         hotplug.requestEject(slot: Int(address.device))

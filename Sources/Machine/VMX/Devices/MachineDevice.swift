@@ -1,3 +1,4 @@
+import Controllers
 import DeviceModel
 import VMXControl
 
@@ -14,6 +15,10 @@ final class MachineDevice {
     let bootNode: (driver: String, rest: String)?
     /// The controller that it hangs on; nil for what is on PCI itself.
     private let controller: MachineDevice?
+    /// If it is a controller that takes drives while the guest runs.
+    var adapter: (any SCSIHostAdapter)?
+    /// Takes it off its controller while the guest runs; nil for what is on PCI itself, or stays.
+    var takeOff: (() -> Void)?
     /// If it is a CD drive.
     var drive: OpticalDrive?
     /// Its counters now, without the device's name.

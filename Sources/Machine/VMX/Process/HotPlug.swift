@@ -21,7 +21,7 @@ struct HotPlug {
         let device: MachineDevice
         do throws(StartFailure) {
             if let disk = described.disks.first(where: { "\($0.address)" == name }) {
-                device = try builder.makeDisk(disk, in: machine)
+                device = try builder.makeDisk(disk, in: machine, devices)
             } else if let card = described.networkCards.first(where: { "ethernet\($0.number)" == name }) {
                 device = try builder.makeCard(card, in: machine)
             } else {
@@ -30,6 +30,7 @@ struct HotPlug {
         } catch { throw .init(.badDevice, "\(error)") }
         do throws(PCIError) { try devices.attach(device) } catch {
             device.function?.close()
+            device.takeOff?()
             device.release()
             throw .init(.failed, "\(name): \(error)")
         }
@@ -46,7 +47,10 @@ struct HotPlug {
         do throws(ConfigurationError) {
             var document = try VMXDocument.load(configuration.file)
             for setting in settings {
+                let hasController = Self.controller(of: setting.key).map { document["\($0).present"] != nil } ?? false
                 for (key, value) in Self.implied(by: setting.key) where document[key] == nil {
+                    // A controller that is there is what the file says, also by saying nothing.
+                    if hasController && key.hasSuffix(".virtualDev") { continue }
                     try document.set(key, to: value)
                 }
             }
@@ -58,6 +62,11 @@ struct HotPlug {
     /// `scsi0:1` of `scsi0:1.fileName`.
     private static func prefix(of key: String) -> String? {
         key.firstIndex(of: ".").map { key[..<$0].lowercased() }
+    }
+
+    /// `scsi0` of `scsi0:1.fileName`.
+    private static func controller(of key: String) -> Substring? {
+        prefix(of: key).flatMap { prefix in prefix.firstIndex(of: ":").map { prefix[..<$0] } }
     }
 
     private static func implied(by key: String) -> [(String, String)] {

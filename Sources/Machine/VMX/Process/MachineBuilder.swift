@@ -137,14 +137,19 @@ struct MachineBuilder {
     }
 
     /// A disk to plug into a running machine.
-    func makeDisk(_ disk: MachineConfiguration.Disk, in machine: Machine) throws(StartFailure) -> MachineDevice {
-        guard disk.controller == .virtio else {
+    ///
+    /// - Parameter devices: what is plugged in already; a SCSI disk's controller must be among them.
+    func makeDisk(
+        _ disk: MachineConfiguration.Disk, in machine: Machine, _ devices: DeviceManager
+    ) throws(StartFailure) -> MachineDevice {
+        let factory = DiskFactory(machine: machine, loops: ioLoops, configuration: configuration, log: log, ask: ask)
+        if disk.controller == .virtio { return try factory.make(disk) }
+        let name = "\(disk.address.kind.rawValue)\(disk.address.bus)"
+        guard let controller = devices.device(name) else {
             throw StartFailure(
-                .configuration, "\(disk.address): only virtio disks can be plugged into a running machine")
+                .configuration, "\(disk.address): the machine has no \(name), which cannot be added while it runs")
         }
-        return try DiskFactory(
-            machine: machine, loops: ioLoops, configuration: configuration, log: log, ask: ask
-        ).make(disk)
+        return try ControllerFactory(disks: factory, control: deviceLoop).hang(disk, on: controller)
     }
 
     func makeCard(
