@@ -191,10 +191,10 @@ public final class MPTController: PCIFunction, SCSIHostAdapter, @unchecked Senda
     }
 
     /// Stops with nothing in flight, so that the guest's memory and the device can be saved. Waits.
-    public func pause() { engine.onLoop { [engine] in engine.pause() } }
+    public override func pause() { engine.onLoop { [engine] in engine.pause() } }
 
     /// Goes on after `pause`.
-    public func resume() { engine.onLoop { [engine] in engine.resume() } }
+    public override func resume() { engine.onLoop { [engine] in engine.resume() } }
 
     public override func reset() {
         msi?.reset()

@@ -146,10 +146,10 @@ public final class PVSCSIAdapter: PCIFunction, SCSIHostAdapter, @unchecked Senda
     // MARK: Life
 
     /// Stops with nothing in flight, so that the guest's memory and the device can be saved. Waits.
-    public func pause() { engine.onLoop { [engine] in engine.pause() } }
+    public override func pause() { engine.onLoop { [engine] in engine.pause() } }
 
     /// Goes on after `pause`.
-    public func resume() { engine.onLoop { [engine] in engine.resume() } }
+    public override func resume() { engine.onLoop { [engine] in engine.resume() } }
 
     public override func reset() {
         commands.withLock { $0 = PVSCSICommands() }
