@@ -23,6 +23,7 @@ struct OrderQueue: Sendable {
     private var current: String?
     /// Nil before the guest asked for the first time.
     private(set) var lastHeard: UInt64?
+    private var lastOrder: UInt64 = 0
     private var lastAddress: UInt64 = 0
     private let synchronizesTime: Bool
 
@@ -45,7 +46,7 @@ struct OrderQueue: Sendable {
             if isToolbox, time &- lastAddress >= Self.addressInterval {
                 lastAddress = time
                 waiting.append("Set_Option broadcastIP 1")
-            } else if let lastHeard, time &- lastHeard >= Self.pingInterval {
+            } else if time &- lastOrder >= Self.pingInterval {
                 waiting.append("ping")
             }
         }
@@ -53,6 +54,7 @@ struct OrderQueue: Sendable {
         guard !waiting.isEmpty else { return [] }
         let order = waiting.removeFirst()
         current = order
+        lastOrder = time
         return Array(order.utf8)
     }
 

@@ -143,8 +143,8 @@ final class VirtualCPUThread: @unchecked Sendable {
 
     /// The backdoor is a read of 32 bits. Other accesses find no device.
     ///
-    /// KVM finishes the instruction with the next `run`: it puts the answer into EAX and leaves the other registers as
-    /// they are set here.
+    /// KVM finishes the instruction with the next `run` and puts the answer into EAX, unless it emulates the instruction
+    /// and somebody has set registers meanwhile: then EAX is what was set. So where others are set, it is set as well.
     @inline(never)
     private func serveBackdoor(_ access: VirtualCPU.PortAccess) {
         guard !access.isWrite else { return }
@@ -156,9 +156,11 @@ final class VirtualCPUThread: @unchecked Sendable {
             var answer = asked
             backdoor.serve(&answer)
             vcpu.answer(access, answer.eax)
-            // What is left alone keeps its upper half, too. EAX is KVM's to set.
+            registers.rax = UInt64(answer.eax)
             answer.eax = asked.eax
+            // EAX alone is KVM's to set.
             guard answer != asked else { return }
+            // What is left alone keeps its upper half, too.
             if answer.ebx != asked.ebx { registers.rbx = UInt64(answer.ebx) }
             if answer.ecx != asked.ecx { registers.rcx = UInt64(answer.ecx) }
             if answer.edx != asked.edx { registers.rdx = UInt64(answer.edx) }
