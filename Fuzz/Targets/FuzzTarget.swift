@@ -25,6 +25,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("FirmwareDevices", fuzzFirmwareDevices),
         FuzzTarget("FusionMPT", fuzzFusionMPT),
         FuzzTarget("GuestBoot", fuzzGuestBoot),
+        FuzzTarget("GuestTools", fuzzGuestTools),
         FuzzTarget("SavedChipset", fuzzSavedChipset),
         FuzzTarget("SavedState", fuzzSavedState),
         FuzzTarget("SavedVirtio", fuzzSavedVirtio),

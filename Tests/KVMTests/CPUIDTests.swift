@@ -186,6 +186,63 @@ struct GuestCPUIDTests {
         #expect(timed.leaf(0x4000_0010) == CPUIDEntry(leaf: 0x4000_0010, eax: 2_400_000, ebx: 1_000_000))
     }
 
+    @Test("VMware's leaves come first where they are asked for, and KVM's are behind them")
+    func vmwareLeaves() throws {
+        let leaves = guest(milan, .host) {
+            $0.interface = .vmware
+            $0.timeStampFrequency = 2_400_000
+        }.entries(of: 0)
+        let first = try #require(leaves.leaf(0x4000_0000))
+        #expect(first.eax == 0x4000_0010 && text(first) == "VMwareVMware")
+        #expect(leaves.leaf(0x4000_0010) == CPUIDEntry(leaf: 0x4000_0010, eax: 2_400_000, ebx: 1_000_000))
+        #expect(leaves.leaf(0x4000_0001) == nil)
+        let second = try #require(leaves.leaf(0x4000_0100))
+        #expect(second.eax == 0x4000_0101 && text(second) == "KVMKVMKVM\0\0\0")
+        #expect(leaves.leaf(0x4000_0101)?.eax == 0x0100_7EFB)
+        let hidden = guest(milan, .host) {
+            $0.interface = .vmware
+            $0.hypervisorVisible = false
+        }.entries(of: 0)
+        #expect(!hidden.contains { $0.leaf >> 28 == 4 })
+    }
+
+    @Test("Hyper-V's leaves have of KVM's what Windows uses here, and none of what is not served")
+    func hyperVLeaves() throws {
+        let offered = [
+            CPUIDEntry(leaf: 0x4000_0000, eax: 0x4000_0082, ebx: 1, ecx: 2, edx: 3),
+            CPUIDEntry(leaf: 0x4000_0002, eax: 0x3839, ebx: 0x000A_0000),
+            CPUIDEntry(leaf: 0x4000_0003, eax: .max, ebx: .max, ecx: .max, edx: .max),
+            CPUIDEntry(leaf: 0x4000_0004, eax: 1 << 2 | 1 << 14, ebx: .max),
+            CPUIDEntry(leaf: 0x4000_0005, eax: 1024, ebx: 64), CPUIDEntry(leaf: 0x4000_000A, eax: .max),
+            CPUIDEntry(leaf: 0x4000_0080, eax: .max),
+        ]
+        let leaves = guest(milan, .host) {
+            $0.interface = .hyperV
+            $0.hyperV = offered
+        }.entries(of: 0)
+        let first = try #require(leaves.leaf(0x4000_0000))
+        #expect(first.eax == 0x4000_0005 && text(first) == "Microsoft Hv")
+        #expect(leaves.leaf(0x4000_0001)?.eax == 0x3123_7648)
+        #expect(leaves.leaf(0x4000_0002)?.eax == 0x3839)
+        let abilities = try #require(leaves.leaf(0x4000_0003))
+        // No reset (7), no guest crash (EDX 10), no privileges.
+        #expect(abilities.eax == 0xA7F && abilities.ebx == 0 && abilities.edx == 1 << 8 | 1 << 19)
+        // Relaxed timing and no AutoEOI on top; nested enlightenments off.
+        #expect(leaves.leaf(0x4000_0004)?.eax == 1 << 2 | 1 << 5 | 1 << 9)
+        #expect(leaves.leaf(0x4000_000A) == nil && leaves.leaf(0x4000_0080) == nil)
+        #expect(leaves.leaf(0x4000_0100)?.eax == 0x4000_0101)
+        // A KVM without them is itself.
+        let plain = guest(milan, .host) { $0.interface = .hyperV }.entries(of: 0)
+        #expect(plain.leaf(0x4000_0000).map(text) == "KVMKVMKVM\0\0\0" && plain.leaf(0x4000_0100) == nil)
+    }
+
+    private func text(_ entry: CPUIDEntry) -> String {
+        let bytes = [entry.ebx, entry.ecx, entry.edx].flatMap { word in
+            (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * UInt32($0))) }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     @Test("the vector state has the components of the model's features, and their size")
     func vectorState() {
         let zen = guest(milan, .amdEPYC).entries(of: 0)

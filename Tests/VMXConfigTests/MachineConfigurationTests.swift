@@ -53,7 +53,10 @@ struct MachineConfigurationTests {
             firmware = "efi"
             vhv.enable = "TRUE"
             pciBridge0.present = "TRUE"
-            tools.syncTime = "FALSE"
+            tools.syncTime = "TRUE"
+            guestinfo.Seed = "a b"
+            hypervisor.cpuid.v0 = "FALSE"
+            wafer.hypervisor = "VMware"
             wafer.cpuModel = "x86-64-v3"
             wafer.hugePages = "2M"
             wafer.iothreads = "2"
@@ -114,6 +117,8 @@ struct MachineConfigurationTests {
         #expect(machine.firmware == .efi)
         #expect(machine.nestedVirtualization)
         #expect(machine.processorModel == .named("x86-64-v3"))
+        #expect(machine.hypervisor == .vmware && !machine.hypervisorVisible)
+        #expect(machine.guestVariables == ["seed": "a b"] && machine.toolsSynchronizeTime)
         #expect(machine.hugePages == .twoMegabytes)
         #expect(machine.ioThreadCount == 2)
         #expect(machine.diskErrorPolicy == .pause)
@@ -129,10 +134,10 @@ struct MachineConfigurationTests {
             machine.disks == [
                 .init(
                     address: .init(.scsi, 0, 0), controller: .virtio, path: "dir/debian12.vmdk", mode: .persistent,
-                    writeThrough: false, isReadOnly: false, direct: true, discard: true, queueCount: nil, line: 34),
+                    writeThrough: false, isReadOnly: false, direct: true, discard: true, queueCount: nil, line: 37),
                 .init(
                     address: .init(.scsi, 0, 1), controller: .virtio, path: "/dev/sdb", mode: .independentPersistent,
-                    writeThrough: true, isReadOnly: true, direct: false, discard: false, queueCount: 4, line: 37),
+                    writeThrough: true, isReadOnly: true, direct: false, discard: false, queueCount: 4, line: 40),
             ])
         #expect(
             machine.networkCards == [
@@ -166,6 +171,7 @@ struct MachineConfigurationTests {
         #expect(machine.processorModel == .host && machine.hugePages == .none && machine.firmware == .bios)
         #expect(machine.directBoot == nil && machine.console == nil && machine.vsock == nil)
         #expect(machine.diskErrorPolicy == .pauseWhenFull)
+        #expect(machine.hypervisor == .kvm && machine.hypervisorVisible && machine.guestVariables.isEmpty)
         let uuid = "56 4d 03 04 05 06 07 08-09 0a 0b 0c 0d 0e 0f 10"
         #expect(
             machine.newIdentity == [
@@ -174,6 +180,17 @@ struct MachineConfigurationTests {
                 .init(key: "ethernet1.generatedAddressOffset", value: "10"),
             ])
         #expect(machine.networkCards.first?.address.description == "00:0c:29:0e:0f:1a")
+    }
+
+    @Test("a Windows gets Hyper-V's interfaces, unless the file asks for others")
+    func hypervisors() throws {
+        #expect(try configuration(adding: "guestOS = \"windows2019srvNext-64\"").hypervisor == .hyperv)
+        #expect(try configuration(adding: "guestOS = \"Windows9-64\"\nwafer.hypervisor = kvm").hypervisor == .kvm)
+        #expect(try configuration(adding: "guestOS = \"debian12-64\"").hypervisor == .kvm)
+        #expect(
+            errors(adding: "wafer.hypervisor = xen") == [
+                #"debian12.vmx:3: wafer.hypervisor: "xen" is none of "kvm", "vmware", "hyperv""#
+            ])
     }
 
     @Test("a new identity is written to the file once and then stays")

@@ -8,7 +8,7 @@ struct ControlProtocolTests {
     static let requests: [ControlRequest] = [
         .status, .pause, .resume, .shutdownGuest, .powerOff, .reset, .statistics,
         .attach([.init(key: "scsi0:1.fileName", value: "data.vmdk"), .init(key: "scsi0:1.present", value: "TRUE")]),
-        .detach("ethernet1"), .answer(question: 7, choice: 1), .watch,
+        .detach("ethernet1"), .answer(question: 7, choice: 1), .watch, .rebootGuest,
     ]
 
     @Test("every request survives the wire", arguments: requests)
@@ -21,7 +21,8 @@ struct ControlProtocolTests {
         displayName: "web01", uuid: "56 4d", configurationFile: "/vms/web01.vmx", process: 412, state: "question",
         uptime: 123_456, memoryMegabytes: 512, processors: 4, resets: 2,
         devices: [.init(name: "scsi0:0", summary: "disk", address: "00:01.0")],
-        question: .init(identifier: 1, text: "full", choices: ["Retry", "Report"]))
+        question: .init(identifier: 1, text: "full", choices: ["Retry", "Report"]),
+        tools: .init(isRunning: true, version: "12.1.5", address: "192.0.2.7", hostName: "web01", system: ""))
 
     static let replies: [ControlReply] = [
         .done, .refused(.init(.notFound, "there is no device x")), .status(status),

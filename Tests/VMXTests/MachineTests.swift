@@ -26,7 +26,8 @@ final class Transcript: CharacterBackend {
 struct MachineTests {
     /// Runs a payload until the machine ends or `during` says so.
     func run(
-        _ code: [UInt8], processors: Int = 1, until resets: Int? = nil, during: (@Sendable (Machine) -> Void)? = nil
+        _ code: [UInt8], processors: Int = 1, until resets: Int? = nil, during: (@Sendable (Machine) -> Void)? = nil,
+        with change: (inout Machine.Shape) -> Void = { _ in }
     ) throws -> (state: Machine.State, text: String, resets: Int) {
         let loop = try EventLoop(name: "test")
         let deviceLoop = try EventLoop(name: "devices")
@@ -36,6 +37,7 @@ struct MachineTests {
         let box = Box()
         var shape = Machine.Shape(memory: 16 << 20, processors: processors)
         shape.coresPerSocket = processors
+        change(&shape)
         let machine = try Machine(shape, loop: loop, deviceLoop: deviceLoop, log: MachineLog())
         box.machine = machine
         let uart = Uart16550(interrupt: machine.interrupts.line(4), backend: transcript)
@@ -122,5 +124,58 @@ struct MachineTests {
             0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xeb, 0xfe,
         ]
         #expect(try run(code).text == "1")
+    }
+
+    /// Real-mode code around the backdoor: the command in ECX with EBX 0, then `prints` with the answer in the registers.
+    private func backdoor(_ command: UInt8, then prints: [UInt8]) -> [UInt8] {
+        [
+            0x66, 0xb8, 0x68, 0x58, 0x4d, 0x56,  // mov eax, 0x564d5868
+            0x66, 0xb9, command, 0x00, 0x00, 0x00,  // mov ecx, command
+            0x66, 0x31, 0xdb,  // xor ebx, ebx
+            0xba, 0x58, 0x56, 0x66, 0xed,  // mov dx, 0x5658; in eax, dx
+            0xba, 0xf8, 0x03,  // mov dx, 0x3f8
+        ] + prints + [0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xeb, 0xfe]  // power off
+    }
+
+    @Test("the backdoor answers in all the registers, not in EAX alone")
+    func backdoorVersion() throws {
+        let code = backdoor(
+            0x0a,
+            then: [
+                0x04, 0x30, 0xee,  // add al, '0'; out dx, al
+                0x88, 0xd8, 0xee,  // mov al, bl; out dx, al
+                0x66, 0xc1, 0xeb, 0x08, 0x88, 0xd8, 0xee,  // shr ebx, 8; mov al, bl; out dx, al
+                0x66, 0xc1, 0xeb, 0x08, 0x88, 0xd8, 0xee,
+                0x66, 0xc1, 0xeb, 0x08, 0x88, 0xd8, 0xee,
+                0x88, 0xc8, 0x04, 0x30, 0xee,  // mov al, cl; add al, '0'; out dx, al
+            ])
+        // Version 6, the magic number, and an ESX.
+        let text = try run(code).text
+        #expect(text == "6hXMV2")
+    }
+
+    @Test("the backdoor says how much memory there is, and has no command 0xfe")
+    func backdoorMemory() throws {
+        // mov al, ah… of 16 MiB: al is 16, which is a control character; print al + 'A'.
+        #expect(try run(backdoor(0x14, then: [0x04, 0x41, 0xee])).text == "Q")
+        // All ones: al + 'B' is 'A'; EBX is still 0.
+        #expect(try run(backdoor(0xfe, then: [0x04, 0x42, 0xee, 0x88, 0xd8, 0x04, 0x61, 0xee])).text == "Aa")
+    }
+
+    @Test("a guest finds the hypervisor that the machine is to be taken for, and KVM behind it")
+    func hypervisorLeaves() throws {
+        let code: [UInt8] = [
+            0x66, 0xb8, 0x00, 0x00, 0x00, 0x40, 0x0f, 0xa2,  // mov eax, 0x40000000; cpuid
+            0x88, 0xd8, 0x88, 0xcb, 0x88, 0xd1,  // mov al, bl; mov bl, cl; mov cl, dl
+            0xba, 0xf8, 0x03, 0xee,  // mov dx, 0x3f8; out dx, al
+            0x88, 0xd8, 0xee, 0x88, 0xc8, 0xee,  // mov al, bl; out dx, al; mov al, cl; out dx, al
+            0x66, 0xb8, 0x00, 0x01, 0x00, 0x40, 0x0f, 0xa2,  // mov eax, 0x40000100; cpuid
+            0x88, 0xd8, 0xba, 0xf8, 0x03, 0xee,  // mov al, bl; mov dx, 0x3f8; out dx, al
+            0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xeb, 0xfe,
+        ]
+        #expect(try run(code, with: { $0.hypervisor = .vmware }).text == "VrwK")
+        // Where KVM has nothing of Hyper-V's, it is itself.
+        let text = try run(code, with: { $0.hypervisor = .hyperV }).text
+        #expect(try KVMSystem().supportedHyperVCPUID().isEmpty ? text.hasPrefix("KVM") : text == "MotK")
     }
 }

@@ -200,6 +200,8 @@ public final class Init {
     // MARK: Devices
 
     private func loadDrivers() {
+        // Tools in guests are ordinary processes, which may not access ports by themselves: KVM lets them access the backdoor's.
+        modules.load("kvm", parameters: "enable_vmware_backdoor=1")
         switch DeviceScan.processorVendor() {
         case "AuthenticAMD", "HygonGenuine": modules.load("kvm_amd")
         case "GenuineIntel": modules.load("kvm_intel")

@@ -42,6 +42,10 @@ public struct Capability: RawRepresentable, Hashable, Sendable {
     public static let getTSCFrequency = Capability(KVM_CAP_GET_TSC_KHZ)
     /// The LAPIC timer's deadline mode.
     public static let tscDeadlineTimer = Capability(KVM_CAP_TSC_DEADLINE_TIMER)
+    /// Hyper-V's interrupt controller of a vCPU, and its timers; not in use before it is enabled.
+    public static let hyperVInterruptController = Capability(KVM_CAP_HYPERV_SYNIC2)
+    /// What KVM has of Hyper-V's interfaces can be asked for before there is a vCPU.
+    public static let hyperVLeaves = Capability(KVM_CAP_SYS_HYPERV_CPUID)
     /// APIC ids of 32 bits in the interface; the value holds the flags that can be enabled.
     public static let x2apicAPI = Capability(KVM_CAP_X2APIC_API)
     /// Instructions that need not exit; the value holds the flags that can be enabled.

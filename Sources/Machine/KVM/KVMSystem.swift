@@ -106,6 +106,12 @@ public final class KVMSystem: Sendable {
         try CPUIDTable.read(raw, WAFER_KVM_GET_SUPPORTED_CPUID, "ask KVM for its processor features")
     }
 
+    /// The leaves in which KVM tells guests what it has of Hyper-V's interfaces; none where it cannot say.
+    public func supportedHyperVCPUID() throws(KVMError) -> [CPUIDEntry] {
+        guard supports(.hyperVLeaves), supports(.hyperVInterruptController) else { return [] }
+        return try CPUIDTable.read(raw, WAFER_KVM_GET_SUPPORTED_HV_CPUID, "ask KVM for its Hyper-V interfaces")
+    }
+
     /// The model-specific registers that belong to a vCPU's state on this host.
     public func stateMSRs() throws(KVMError) -> [UInt32] {
         try indexList(WAFER_KVM_GET_MSR_INDEX_LIST, "list model-specific registers")

@@ -48,6 +48,14 @@ extension VirtualCPU {
     /// crash). Meaningful after `.systemEvent` only.
     public var systemEvent: UInt32 { unsafe page.pointee.system_event.type }
 
+    /// Answers `.hyperV`: calls that KVM leaves to user space (messages and events between partitions) do not exist here.
+    /// Where a guest only moved pages of its interrupt controller there is nothing to answer.
+    public func refuseHyperVCall() {
+        guard unsafe page.pointee.hyperv.type == UInt32(KVM_EXIT_HYPERV_HCALL) else { return }
+        // HV_STATUS_INVALID_HYPERCALL_CODE (Hypervisor Top-Level Functional Specification 6.0, appendix B).
+        unsafe page.pointee.hyperv.u.hcall.result = 2
+    }
+
     /// The vector whose end was signalled. Meaningful after `.endOfInterrupt` only.
     public var endedVector: UInt8 { unsafe page.pointee.eoi.vector }
 

@@ -37,6 +37,13 @@ extension VirtualCPU {
         try CPUIDTable.write(raw, WAFER_KVM_SET_CPUID2, entries, "set a vCPU's processor features")
     }
 
+    /// Gives the vCPU Hyper-V's interrupt controller and timers. Before the first `run`.
+    public func enableHyperVInterruptController() throws(KVMError) {
+        var request = kvm_enable_cap()
+        request.cap = UInt32(bitPattern: Capability.hyperVInterruptController.rawValue)
+        try kvmCall(raw, WAFER_KVM_ENABLE_CAP, &request, "enable a vCPU's Hyper-V interrupt controller")
+    }
+
     /// Reads model-specific registers; those that the kernel does not know are left out.
     public func readMSRs(_ indices: [UInt32]) throws(KVMError) -> [ModelSpecificRegister] {
         try MSRTable.read(raw, indices)

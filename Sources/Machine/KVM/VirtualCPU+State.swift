@@ -171,8 +171,8 @@ extension VirtualCPU {
 
     // MARK: Time
 
-    /// In kHz; 0 if the kernel cannot say.
-    private func timeStampFrequency() -> UInt32 {
+    /// How fast the guest's time-stamp counter counts, in kHz; 0 if the kernel cannot say.
+    public func timeStampFrequency() -> UInt32 {
         guard machine.system.supports(.getTSCFrequency) else { return 0 }
         return UInt32(clamping: wafer_ioctl(raw, WAFER_KVM_GET_TSC_KHZ, 0))
     }

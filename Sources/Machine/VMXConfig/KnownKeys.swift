@@ -27,7 +27,7 @@ enum KnownKeys {
 
     /// Beginnings of keys.
     private static let prefixes: [String] = [
-        "answer.msg.", "bios.", "cpuid.", "disk.", "featmask.", "guestinfo", "hpet0.", "isolation.", "log.", "logging",
+        "answer.msg.", "bios.", "cpuid.", "disk.", "featmask.", "hpet0.", "isolation.", "log.", "logging",
         "mks.", "monitor.", "monitor_control.", "msg.", "pcibridge", "policy.", "powertype.", "priority.", "proxyapps.",
         "remotedisplay.", "sched.", "sharedfolder", "snapshot.", "svga.", "tools.", "toolscripts.", "unity.",
         "usb.", "usb:", "usb_xhci.", "usb_xhci:", "ehci.", "ehci:", "vmci", "vmotion.", "vprobe.", "mainmem.",

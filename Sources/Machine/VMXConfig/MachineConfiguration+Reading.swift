@@ -30,6 +30,12 @@ extension MachineConfiguration {
         (processorCount, coresPerSocket) = Self.readProcessors(&reader)
         processorModel = Self.readProcessorModel(&reader)
         nestedVirtualization = reader.boolean("vhv.enable") ?? false
+        hypervisor =
+            reader.choice("wafer.hypervisor", Hypervisor.self)
+            ?? (guestOS.lowercased().hasPrefix("windows") ? .hyperv : .kvm)
+        hypervisorVisible = reader.boolean("hypervisor.cpuid.v0") ?? true
+        guestVariables = Self.readGuestVariables(&reader)
+        toolsSynchronizeTime = reader.boolean("tools.syncTime") ?? false
         hugePages = Self.readHugePages(&reader)
         directBoot = Self.readDirectBoot(&reader)
         ioThreadCount = reader.whole("wafer.iothreads", of: "threads", in: 1...16) ?? 1
@@ -141,6 +147,15 @@ extension MachineConfiguration {
             reader.fail(key, "\(quoted(value)) is none of \"none\", \"2M\", \"1G\"")
             return .none
         }
+    }
+
+    private static func readGuestVariables(_ reader: inout ConfigurationReader) -> [String: String] {
+        let prefix = "guestinfo."
+        var variables: [String: String] = [:]
+        for key in reader.document.keys where key.lowercased().hasPrefix(prefix) {
+            variables[String(key.lowercased().dropFirst(prefix.count))] = reader.text(key)
+        }
+        return variables
     }
 
     private static func readDirectBoot(_ reader: inout ConfigurationReader) -> DirectBoot? {

@@ -31,6 +31,14 @@ public struct MachineConfiguration: Equatable, Sendable {
     public var processorModel: ProcessorModel
     /// `vhv.enable`: whether the guest may run virtual machines itself.
     public var nestedVirtualization: Bool
+    /// `wafer.hypervisor`: which hypervisor the guest takes this for; Hyper-V by default where `guestOS` is a Windows.
+    public var hypervisor: Hypervisor
+    /// `hypervisor.cpuid.v0`: whether the guest's processors say that they are virtual.
+    public var hypervisorVisible: Bool
+    /// `guestinfo.…`: what tools in the guest can read, by names without that, in small letters.
+    public var guestVariables: [String: String]
+    /// `tools.syncTime`: tools in the guest set its clock by the host's.
+    public var toolsSynchronizeTime: Bool
     /// `wafer.hugePages`: the page size that backs guest memory.
     public var hugePages: HugePages
     /// `wafer.kernel` and its companions; nil if the machine boots from firmware.
@@ -92,6 +100,10 @@ public struct MachineConfiguration: Equatable, Sendable {
         case host
         /// A named baseline; the monitor knows which there are.
         case named(String)
+    }
+
+    public enum Hypervisor: String, Equatable, Sendable, CaseIterable {
+        case kvm, vmware, hyperv
     }
 
     public enum HugePages: Equatable, Sendable {

@@ -9,7 +9,8 @@ public enum ControlCommand {
 
           status                    what it is and does
           statistics                its counters
-          shutdown                  ask the guest to shut down (its power button)
+          shutdown                  ask the guest to shut down (its tools, or its power button)
+          reboot                    ask the guest's tools to restart it
           off                       power off at once
           reset                     reset at once
           suspend                   put all of it into a file; it goes on from there when it is started
@@ -57,6 +58,7 @@ public enum ControlCommand {
         case ("status", 0): return .status
         case ("statistics", 0): return .statistics
         case ("shutdown", 0): return .shutdownGuest
+        case ("reboot", 0): return .rebootGuest
         case ("off", 0): return .powerOff
         case ("reset", 0): return .reset
         case ("suspend", 0): return .suspend
@@ -126,10 +128,20 @@ public enum ControlCommand {
             let place = device.address.isEmpty ? "" : " at \(device.address)"
             lines.append("device \(device.name)\(place): \(device.summary)")
         }
+        if let tools = status.tools { lines.append("tools \(tools)") }
         if let question = status.question {
             lines.append("question \(question.identifier): \(question.text)")
             for (number, choice) in question.choices.enumerated() { lines.append("choice \(number): \(choice)") }
         }
         return lines.joined(separator: "\n") + "\n"
+    }
+}
+
+extension MachineStatus.Tools: CustomStringConvertible {
+    /// What they said, in one line.
+    public var description: String {
+        let said = [("version", version), ("address", address), ("host", hostName), ("system", system)]
+        return ([isRunning ? "running" : "not running"] + said.filter { !$0.1.isEmpty }.map { "\($0.0) \($0.1)" })
+            .joined(separator: ", ")
     }
 }

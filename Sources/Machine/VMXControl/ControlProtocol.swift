@@ -6,7 +6,7 @@ public enum ControlRequest: Equatable, Sendable {
     /// Stops the vCPUs.
     case pause
     case resume
-    /// Asks the guest to shut down, by its power button.
+    /// Asks the guest to shut down: its tools, or by its power button.
     case shutdownGuest
     /// Pulls the plug.
     case powerOff
@@ -26,6 +26,8 @@ public enum ControlRequest: Equatable, Sendable {
     case screenshot(offset: UInt32)
     /// Types a text on the keyboard, with the US layout.
     case type(String)
+    /// Asks the guest's tools to restart it.
+    case rebootGuest
     /// Puts an image into a CD drive, by the prefix of its keys; an empty path takes out what is in it.
     case insert(device: String, path: String)
 
@@ -51,7 +53,7 @@ public enum ControlRequest: Equatable, Sendable {
 
     private enum Kind: UInt16 {
         case status = 1, pause, resume, shutdownGuest, powerOff, reset, statistics, attach, detach, answer, watch
-        case screenshot, type, insert, suspend
+        case screenshot, type, insert, suspend, rebootGuest
     }
 
     public func frame(request: UInt32) -> Frame {
@@ -63,6 +65,7 @@ public enum ControlRequest: Equatable, Sendable {
         case .resume: kind = .resume
         case .shutdownGuest: kind = .shutdownGuest
         case .powerOff: kind = .powerOff
+        case .rebootGuest: kind = .rebootGuest
         case .reset: kind = .reset
         case .suspend: kind = .suspend
         case .statistics: kind = .statistics
@@ -100,6 +103,7 @@ public enum ControlRequest: Equatable, Sendable {
         case .resume: self = .resume
         case .shutdownGuest: self = .shutdownGuest
         case .powerOff: self = .powerOff
+        case .rebootGuest: self = .rebootGuest
         case .reset: self = .reset
         case .suspend: self = .suspend
         case .statistics: self = .statistics

@@ -17,10 +17,13 @@ public struct MachineStatus: Equatable, Sendable, MessageField {
     public var resets: UInt32
     public var devices: [Device]
     public var question: Question?
+    /// What VMware Tools in the guest say; nil if none were heard since it started.
+    public var tools: Tools?
 
     public init(
         displayName: String, uuid: String, configurationFile: String, process: UInt32, state: String, uptime: UInt64,
-        memoryMegabytes: UInt32, processors: UInt32, resets: UInt32, devices: [Device], question: Question?
+        memoryMegabytes: UInt32, processors: UInt32, resets: UInt32, devices: [Device], question: Question?,
+        tools: Tools? = nil
     ) {
         self.displayName = displayName
         self.uuid = uuid
@@ -33,6 +36,7 @@ public struct MachineStatus: Equatable, Sendable, MessageField {
         self.resets = resets
         self.devices = devices
         self.question = question
+        self.tools = tools
     }
 
     public struct Device: Equatable, Sendable, MessageField {
@@ -88,6 +92,42 @@ public struct MachineStatus: Equatable, Sendable, MessageField {
         }
     }
 
+    /// A guest's word about itself: bounded and printable, nothing more.
+    public struct Tools: Equatable, Sendable, MessageField {
+        public var isRunning: Bool
+        /// `12.1.5`; empty if they did not say.
+        public var version: String
+        /// The guest's first address; empty if they did not say.
+        public var address: String
+        public var hostName: String
+        /// The guest's system in words.
+        public var system: String
+
+        public init(isRunning: Bool, version: String, address: String, hostName: String, system: String) {
+            self.isRunning = isRunning
+            self.version = version
+            self.address = address
+            self.hostName = hostName
+            self.system = system
+        }
+
+        public func write(to writer: inout FieldWriter) {
+            writer.write(isRunning)
+            writer.write(version)
+            writer.write(address)
+            writer.write(hostName)
+            writer.write(system)
+        }
+
+        public init(from reader: inout FieldReader) throws(MessageError) {
+            isRunning = try reader.read()
+            version = try reader.read()
+            address = try reader.read()
+            hostName = try reader.read()
+            system = try reader.read()
+        }
+    }
+
     public func write(to writer: inout FieldWriter) {
         writer.write(displayName)
         writer.write(uuid)
@@ -100,6 +140,7 @@ public struct MachineStatus: Equatable, Sendable, MessageField {
         writer.write(resets)
         writer.write(devices)
         writer.write(question)
+        writer.write(tools)
     }
 
     public init(from reader: inout FieldReader) throws(MessageError) {
@@ -114,5 +155,6 @@ public struct MachineStatus: Equatable, Sendable, MessageField {
         resets = try reader.read()
         devices = try reader.read()
         question = try reader.read()
+        tools = try reader.read()
     }
 }

@@ -9,6 +9,10 @@ public struct GuestCPUID: Sendable {
         public var performanceMonitoring = false
         /// The guest sees that it is one. Some software refuses to run then.
         public var hypervisorVisible = true
+        /// Which hypervisor the guest sees, if it sees one.
+        public var interface = HypervisorInterface.kvm
+        /// The leaves in which KVM offers Hyper-V's interfaces (`KVMSystem.supportedHyperVCPUID`).
+        public var hyperV: [CPUIDEntry] = []
         /// The LAPIC's timer has the deadline mode (`Capability.tscDeadlineTimer`), which KVM does not report here.
         public var deadlineTimer = true
         /// Frequency of the time-stamp counter in kHz, for the timing leaf that VMware defined and firmware uses; 0 for

@@ -56,7 +56,12 @@ struct LeafBuilder {
             all.append(zero)
         }
         all += basic
-        if options.hypervisorVisible { all += hypervisor() }
+        if options.hypervisorVisible {
+            all +=
+                HypervisorLeaves(
+                    signature: host(0x4000_0000), features: masked(0x4000_0001), options: options
+                ).leaves
+        }
         if var zero = host(0x8000_0000) {
             zero.eax = extended.map(\.leaf).max() ?? 0x8000_0000
             all.append(zero)
@@ -201,19 +206,5 @@ struct LeafBuilder {
             entry.ecx = min(UInt32(topology.processorsPerSocket - 1), 0xFF) | min(topology.socketShift, 0xF) << 12
         }
         return entry
-    }
-
-    // MARK: Hypervisor leaves
-
-    /// KVM's signature and features, and the timing leaf that VMware defined (0x40000010: kHz of the time-stamp counter
-    /// and of the APIC bus, which is 1 GHz under KVM).
-    private func hypervisor() -> [CPUIDEntry] {
-        guard var signature = host(0x4000_0000), let kvm = masked(0x4000_0001) else { return [] }
-        var leaves = [kvm]
-        if options.timeStampFrequency != 0 {
-            leaves.append(CPUIDEntry(leaf: 0x4000_0010, eax: options.timeStampFrequency, ebx: 1_000_000))
-        }
-        signature.eax = leaves.map(\.leaf).max() ?? 0x4000_0001
-        return [signature] + leaves
     }
 }

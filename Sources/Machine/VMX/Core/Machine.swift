@@ -1,6 +1,7 @@
 public import Chipset
 public import DeviceModel
 public import GuestMemory
+import GuestTools
 public import KVM
 public import Linux
 import SavedState
@@ -27,6 +28,16 @@ public final class Machine: @unchecked Sendable {
         public var clockOffset: Int64
         /// Firmware starts the machine: it finds chipset and PCI functions as they are after power-on.
         public var hasFirmware: Bool
+        /// What the guest takes its hypervisor for.
+        public var hypervisor: HypervisorInterface
+        /// The guest's processors say that they are virtual.
+        public var hypervisorVisible: Bool
+        /// `guestinfo.…` of the machine's file, by names without that.
+        public var guestVariables: [String: String]
+        /// Tools in the guest set its clock by the host's all the time.
+        public var synchronizesTime: Bool
+        /// 16 bytes.
+        public var uuid: [UInt8]
 
         public init(memory: Int, processors: Int) {
             self.memory = memory
@@ -37,6 +48,11 @@ public final class Machine: @unchecked Sendable {
             nestedVirtualization = false
             clockOffset = 0
             hasFirmware = false
+            hypervisor = .kvm
+            hypervisorVisible = true
+            guestVariables = [:]
+            synchronizesTime = false
+            uuid = [UInt8](repeating: 0, count: 16)
         }
     }
 
@@ -73,6 +89,7 @@ public final class Machine: @unchecked Sendable {
     public let power: PowerManagement
     public let clock: RealTimeClock
     private let resetPorts: ResetPorts
+    let backdoor: Backdoor
     /// Asks for a reset, as a guest does; from any thread.
     let requestReset: @Sendable () -> Void
     /// The area below 1 MiB that is RAM or ROM as firmware wants it.
@@ -106,7 +123,7 @@ public final class Machine: @unchecked Sendable {
         self.deviceLoop = deviceLoop
         self.log = log
         system = try KVMSystem()
-        let processors = try ProcessorPolicy(shape, system)
+        var processors = try ProcessorPolicy(shape, system)
         topology = processors.topology
         var configuration = VirtualMachine.Configuration()
         configuration.vcpuIDLimit = (topology.apicIDs.max() ?? 0) + 1
@@ -135,14 +152,25 @@ public final class Machine: @unchecked Sendable {
         var threads: [VirtualCPU] = []
         for (index, identifier) in topology.apicIDs.enumerated() {
             let vcpu = try VirtualCPU(virtualMachine, id: identifier)
+            if index == 0 { processors.tell(timeStampFrequency: vcpu.timeStampFrequency()) }
+            if processors.hasHyperV { try vcpu.enableHyperVInterruptController() }
             try vcpu.setCPUID(processors.leaves(of: index))
             threads.append(vcpu)
         }
         initial = try InitialState(virtualMachine, threads)
+        var facts = Backdoor.MachineFacts(
+            uuid: shape.uuid, memoryMegabytes: shape.memory >> 20,
+            timeStampFrequency: UInt64(threads.first?.timeStampFrequency() ?? 0) * 1000,
+            clockOffset: shape.clockOffset)
+        facts.variables = shape.guestVariables
+        facts.synchronizesTime = shape.synchronizesTime
+        backdoor = Backdoor(facts, log: { log.info("guest: \($0)") })
         try mapChipset()
         for vcpu in threads {
             vcpus.append(
-                VirtualCPUThread(vcpu, ports: ports, memory: memorySpace) { event in events.raise(event) })
+                VirtualCPUThread(vcpu, ports: ports, memory: memorySpace, backdoor: backdoor) { event in
+                    events.raise(event)
+                })
         }
         events.sink = { [weak self] event in self?.raisedByGuest(event) }
     }
@@ -308,6 +336,7 @@ public final class Machine: @unchecked Sendable {
         pci.reset()
         power.reset()
         clock.reset()
+        backdoor.reset()
         for reset in resettable { reset() }
         try initial.restore(virtualMachine, vcpus.map(\.vcpu))
         resets += 1
@@ -330,6 +359,8 @@ public final class Machine: @unchecked Sendable {
         guard state == .paused || state == .question else { return }
         enter(.running)
         runAll()
+        // Its clock stood still, or jumped with the counter it is made of.
+        _ = backdoor.ask(.synchronizeTime)
     }
 
     /// Has the vCPUs let go of functions that were unplugged. They keep them, and what those have open, until they access
@@ -341,6 +372,11 @@ public final class Machine: @unchecked Sendable {
         for thread in vcpus { thread.refreshViews() }
         if ran { runAll() }
     }
+
+    /// Asks the guest to shut down: its tools if they run, else by its power button.
+    ///
+    /// - Returns: false if nobody listens.
+    func askToShutDown() -> Bool { backdoor.ask(.halt) || power.pressPowerButton() }
 
     private func parkAll() {
         guard vcpusRun else { return }

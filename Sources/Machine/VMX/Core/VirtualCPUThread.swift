@@ -1,4 +1,5 @@
 import DeviceModel
+import GuestTools
 import KVM
 import Linux
 import Synchronization
@@ -29,6 +30,8 @@ final class VirtualCPUThread: @unchecked Sendable {
     let vcpu: VirtualCPU
     private let ports: BusView
     private let memory: BusView
+    /// The one port that takes and gives more registers than a bus carries.
+    private let backdoor: Backdoor
     private let command = Atomic<UInt8>(Command.park)
     private let parked = Semaphore()
     private let wake = Semaphore()
@@ -39,12 +42,13 @@ final class VirtualCPUThread: @unchecked Sendable {
 
     /// - Parameter report: called on this thread when the vCPU cannot go on; the thread parks after it.
     init(
-        _ vcpu: VirtualCPU, ports: AddressSpace, memory: AddressSpace,
+        _ vcpu: VirtualCPU, ports: AddressSpace, memory: AddressSpace, backdoor: Backdoor,
         report: @escaping @Sendable (GuestEvent) -> Void
     ) {
         self.vcpu = vcpu
         self.ports = BusView(ports)
         self.memory = BusView(memory)
+        self.backdoor = backdoor
         self.report = report
     }
 
@@ -108,6 +112,7 @@ final class VirtualCPUThread: @unchecked Sendable {
             case .port: servePort()
             case .memory: serveMemory()
             case .interrupted: vcpu.clearExitRequest()
+            case .hyperV: vcpu.refuseHyperVCall()
             case .again: continue
             default: stop(exit)
             }
@@ -117,6 +122,7 @@ final class VirtualCPUThread: @unchecked Sendable {
             switch vcpu.completeExit() {
             case .port: servePort()
             case .memory: serveMemory()
+            case .hyperV: vcpu.refuseHyperVCall()
             default: return
             }
         }
@@ -124,6 +130,7 @@ final class VirtualCPUThread: @unchecked Sendable {
 
     private func servePort() {
         let access = vcpu.portAccess
+        if access.port == Backdoor.port { return serveBackdoor(access) }
         for index in 0..<access.count {
             if access.isWrite {
                 ports.write(UInt64(access.port), width: access.width, value: UInt64(vcpu.value(of: access, at: index)))
@@ -132,6 +139,35 @@ final class VirtualCPUThread: @unchecked Sendable {
                 vcpu.answer(access, at: index, UInt32(truncatingIfNeeded: value))
             }
         }
+    }
+
+    /// The backdoor is a read of 32 bits. Other accesses find no device.
+    ///
+    /// KVM finishes the instruction with the next `run` and puts the answer into EAX, unless it emulates the instruction
+    /// and somebody has set registers meanwhile: then EAX is what was set. So where others are set, it is set as well.
+    @inline(never)
+    private func serveBackdoor(_ access: VirtualCPU.PortAccess) {
+        guard !access.isWrite else { return }
+        for index in 0..<access.count { vcpu.answer(access, at: index, .max) }
+        guard access.width == 4, access.count == 1 else { return }
+        do throws(KVMError) {
+            var registers = try vcpu.registers()
+            let asked = BackdoorRegisters(registers)
+            var answer = asked
+            backdoor.serve(&answer)
+            vcpu.answer(access, answer.eax)
+            registers.rax = UInt64(answer.eax)
+            answer.eax = asked.eax
+            // EAX alone is KVM's to set.
+            guard answer != asked else { return }
+            // What is left alone keeps its upper half, too.
+            if answer.ebx != asked.ebx { registers.rbx = UInt64(answer.ebx) }
+            if answer.ecx != asked.ecx { registers.rcx = UInt64(answer.ecx) }
+            if answer.edx != asked.edx { registers.rdx = UInt64(answer.edx) }
+            if answer.esi != asked.esi { registers.rsi = UInt64(answer.esi) }
+            if answer.edi != asked.edi { registers.rdi = UInt64(answer.edi) }
+            try vcpu.setRegisters(registers)
+        } catch { report(.failed("vCPU \(vcpu.id): the backdoor: \(error)")) }
     }
 
     private func serveMemory() {
@@ -161,5 +197,14 @@ final class VirtualCPUThread: @unchecked Sendable {
     func stopSoon() {
         command.store(Command.park, ordering: .releasing)
         vcpu.kick()
+    }
+}
+
+extension BackdoorRegisters {
+    fileprivate init(_ registers: GeneralRegisters) {
+        self.init(
+            eax: UInt32(truncatingIfNeeded: registers.rax), ebx: UInt32(truncatingIfNeeded: registers.rbx),
+            ecx: UInt32(truncatingIfNeeded: registers.rcx), edx: UInt32(truncatingIfNeeded: registers.rdx),
+            esi: UInt32(truncatingIfNeeded: registers.rsi), edi: UInt32(truncatingIfNeeded: registers.rdi))
     }
 }

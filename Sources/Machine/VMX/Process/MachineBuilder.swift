@@ -91,6 +91,11 @@ struct MachineBuilder {
         shape.hugePages = configuration.hugePages != .none
         shape.nestedVirtualization = configuration.nestedVirtualization
         shape.hasFirmware = configuration.directBoot == nil
+        shape.hypervisor = HypervisorInterface(configuration.hypervisor)
+        shape.hypervisorVisible = configuration.hypervisorVisible
+        shape.guestVariables = configuration.guestVariables
+        shape.synchronizesTime = configuration.toolsSynchronizeTime
+        shape.uuid = configuration.uuid.bytes
         return shape
     }
 
@@ -198,5 +203,15 @@ struct MachineBuilder {
         acpi.hasKeyboardController = configuration.hasScreen
         acpi.hasFirmwareConfiguration = configuration.directBoot == nil
         return acpi
+    }
+}
+
+extension HypervisorInterface {
+    fileprivate init(_ hypervisor: MachineConfiguration.Hypervisor) {
+        switch hypervisor {
+        case .kvm: self = .kvm
+        case .vmware: self = .vmware
+        case .hyperv: self = .hyperV
+        }
     }
 }

@@ -1,4 +1,5 @@
 import Chipset
+import GuestTools
 import KVM
 import Linux
 import Messages
@@ -178,7 +179,7 @@ public final class VMXProcess: @unchecked Sendable {
 
     private func terminate() {
         terminations += 1
-        if terminations == 1, machine.power.pressPowerButton() {
+        if terminations == 1, machine.askToShutDown() {
             log.info("SIGTERM: asked the guest to shut down")
         } else {
             log.info("SIGTERM: powering off")
@@ -225,8 +226,13 @@ public final class VMXProcess: @unchecked Sendable {
             do { try machine.reset() } catch { throw .init(.failed, "cannot reset: \(error)") }
         case .shutdownGuest:
             guard machine.state == .running else { throw .init(.badState, "the VM is \(machine.state.rawValue)") }
-            guard machine.power.pressPowerButton() else {
+            guard machine.askToShutDown() else {
                 throw .init(.notSupported, "the guest does not listen to its power button (no ACPI system runs in it)")
+            }
+        case .rebootGuest:
+            guard machine.state == .running else { throw .init(.badState, "the VM is \(machine.state.rawValue)") }
+            guard machine.backdoor.ask(.reboot) else {
+                throw .init(.notSupported, "no VMware Tools run in the guest, which could restart it")
             }
         case .statistics: return .statistics(statistics)
         case .attach(let settings): try hotPlug.attach(settings)
@@ -269,12 +275,23 @@ public final class VMXProcess: @unchecked Sendable {
             process: UInt32(processIdentifier()), state: machine.state.rawValue,
             uptime: (monotonicNanoseconds() - started) / 1_000_000,
             memoryMegabytes: UInt32(configuration.memoryMegabytes), processors: UInt32(configuration.processorCount),
-            resets: UInt32(machine.resets), devices: devices.devices.map(\.status), question: questions.current)
+            resets: UInt32(machine.resets), devices: devices.devices.map(\.status), question: questions.current,
+            tools: MachineStatus.Tools(machine.backdoor.report))
     }
 
     private var statistics: [ControlReply.Counter] {
         machine.vcpus.map {
             ControlReply.Counter(name: "vcpu\($0.vcpu.id).exits", value: $0.exits.load(ordering: .relaxed))
         } + devices.statistics
+    }
+}
+
+extension MachineStatus.Tools {
+    /// Nil if the guest said nothing.
+    fileprivate init?(_ report: ToolsReport) {
+        guard report != ToolsReport() else { return nil }
+        self.init(
+            isRunning: report.heartbeatAge != nil, version: report.versionText ?? "", address: report.address,
+            hostName: report.hostName, system: report.systemName)
     }
 }
