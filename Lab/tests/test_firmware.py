@@ -34,7 +34,7 @@ MACHINES = [
     # OVMF has no drivers for the SCSI controllers of other makes.
     ("bios", "pvscsi", "vmxnet3"), ("bios", "lsilogic", "e1000"), ("bios", "lsisas", "vmxnet3"),
     # SeaBIOS asks a virtio SCSI host nine times for each of 256 targets, which may be why it has not started from one here yet.
-    ("efi", "virtioscsi", "wafer-virtio"),
+    ("bios", "virtioscsi", "wafer-virtio"), ("efi", "virtioscsi", "wafer-virtio"),
 ]
 
 

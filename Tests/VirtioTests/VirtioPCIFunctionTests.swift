@@ -273,7 +273,7 @@ struct VirtioPCIFunctionTests {
     func doorbellCapabilities() throws {
         let bus = try Bus(try EchoMachine(queues: 9).function)
         // BAR, offset, length, multiplier.
-        #expect(bus.notifications == [[0, 0, 32, 2], [4, 0x3000, 0x1000, 4]])
+        #expect(bus.notifications == [[0, 0, 64, 4], [4, 0x3000, 0x1000, 4]])
         #expect(try Bus(try EchoMachine(queues: 65).function).notifications == [[4, 0x3000, 0x1000, 4]])
     }
 

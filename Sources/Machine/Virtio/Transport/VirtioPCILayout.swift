@@ -22,8 +22,9 @@ enum VirtioPCILayout {
     static let queuesMax = Int(regionSize / notifyMultiplier)
 
     static let portBar = 0
-    /// Distance between doorbells that are ports.
-    static let portMultiplier: UInt64 = 2
+    /// Distance between doorbells that are ports: the same as in memory, because SeaBIOS goes by the first capability's place and the
+    /// last one's multiplier.
+    static let portMultiplier: UInt64 = notifyMultiplier
     /// Devices with more queues have no ports: there are only 65 536, for all devices.
     static let portQueuesMax = 64
 
