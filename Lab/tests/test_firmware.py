@@ -33,7 +33,6 @@ MACHINES = [
     ("bios", "sata", "e1000"), ("efi", "sata", "vmxnet3"),
     # OVMF has no drivers for the SCSI controllers of other makes.
     ("bios", "pvscsi", "vmxnet3"), ("bios", "lsilogic", "e1000"), ("bios", "lsisas", "vmxnet3"),
-    # SeaBIOS asks a virtio SCSI host nine times for each of 256 targets, which may be why it has not started from one here yet.
     ("bios", "virtioscsi", "wafer-virtio"), ("efi", "virtioscsi", "wafer-virtio"),
 ]
 
