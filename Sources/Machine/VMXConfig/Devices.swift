@@ -12,7 +12,10 @@ extension MachineConfiguration {
         }
 
         /// The prefix of its keys, such as `scsi0:1`.
-        public var description: String { "\(kind.rawValue)\(bus):\(unit)" }
+        public var description: String { "\(controllerName):\(unit)" }
+
+        /// The prefix of its controller's keys, such as `scsi0`.
+        public var controllerName: String { "\(kind.rawValue)\(bus)" }
     }
 
     public enum ControllerKind: String, Equatable, Hashable, Sendable, CaseIterable {

@@ -20,7 +20,7 @@ struct ControllerFactory {
     /// - Parameter configured: the disks of one bus, in order of their units.
     func make(_ configured: [MachineConfiguration.Disk]) throws(StartFailure) -> [MachineDevice] {
         guard let first = configured.first else { return [] }
-        let name = "\(first.address.kind.rawValue)\(first.address.bus)"
+        let name = first.address.controllerName
         var opened: [DiskFactory.Opened?] = []
         for disk in configured { opened.append(disk.path.isEmpty ? nil : try disks.open(disk)) }
         do {

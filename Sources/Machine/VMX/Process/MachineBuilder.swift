@@ -118,26 +118,16 @@ struct MachineBuilder {
 
     private func addDisks(to machine: Machine, _ devices: DeviceManager) throws {
         let factory = DiskFactory(machine: machine, loops: ioLoops, configuration: configuration, log: log, ask: ask)
-        var buses: [[MachineConfiguration.Disk]] = []
-        for disk in configuration.disks {
-            if disk.controller == .virtio {
-                buses.append([disk])
-            } else if let last = buses.last?.last, last.controller != .virtio, last.address.kind == disk.address.kind,
-                last.address.bus == disk.address.bus
-            {
-                buses[buses.count - 1].append(disk)
-            } else {
-                buses.append([disk])
-            }
-        }
-        for disks in buses {
-            if let disk = disks.first, disk.controller == .virtio {
-                try devices.add(factory.make(disk))
-            } else {
-                for device in try ControllerFactory(disks: factory, control: deviceLoop).make(disks) {
-                    try devices.add(device)
-                }
-            }
+        // The disks of a bus follow one another.
+        var rest = configuration.disks[...]
+        while let first = rest.first {
+            let bus = rest.prefix { $0.address.controllerName == first.address.controllerName }
+            rest = rest.dropFirst(bus.count)
+            let made =
+                first.controller == .virtio
+                ? try bus.map { disk throws(StartFailure) in try factory.make(disk) }
+                : try ControllerFactory(disks: factory, control: deviceLoop).make(Array(bus))
+            for device in made { try devices.add(device) }
         }
     }
 
@@ -149,7 +139,7 @@ struct MachineBuilder {
     ) throws(StartFailure) -> MachineDevice {
         let factory = DiskFactory(machine: machine, loops: ioLoops, configuration: configuration, log: log, ask: ask)
         if disk.controller == .virtio { return try factory.make(disk) }
-        let name = "\(disk.address.kind.rawValue)\(disk.address.bus)"
+        let name = disk.address.controllerName
         guard let controller = devices.device(name) else {
             throw StartFailure(
                 .configuration, "\(disk.address): the machine has no \(name), which cannot be added while it runs")
