@@ -133,14 +133,19 @@ class VirtualMachine:
 
     @classmethod
     def make(cls, host: Guest, name: str, settings: dict[str, object] | None = None, *, command_line: str = "",
-             directory: str = "") -> "VirtualMachine":
-        """Describes a minimal guest with a console and nothing else; settings come on top, None takes one away."""
+             firmware: str = "", directory: str = "") -> "VirtualMachine":
+        """Describes a minimal guest with a console and nothing else; settings come on top, None takes one away.
+
+        With `firmware`, `bios` or `efi`, it starts from what its settings give it, else the minimal guest's kernel.
+        """
         directory = directory or f"{VMS}/{name}"
         keys = {
             ".encoding": "UTF-8", "displayName": name, "guestOS": "debian12-64", "memsize": 256, "numvcpus": 1,
             "serial0.present": "TRUE", "serial0.fileType": "pipe", "serial0.fileName": "console.sock",
-            "wafer.kernel": f"{MINI}/vmlinuz", "wafer.initrd": f"{MINI}/initrd.img",
-            "wafer.commandLine": f"console=ttyS0 quiet {command_line}".rstrip(), **(settings or {})}
+            **({"firmware": firmware} if firmware else {
+                "wafer.kernel": f"{MINI}/vmlinuz", "wafer.initrd": f"{MINI}/initrd.img",
+                "wafer.commandLine": f"console=ttyS0 quiet {command_line}".rstrip()}),
+            **(settings or {})}
         machine = cls(host, f"{directory}/{name}.vmx")
         host.make_directory(directory)
         machine.write(keys)

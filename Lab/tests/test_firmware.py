@@ -7,7 +7,7 @@ import pytest
 from Lab.debian_guest import complaints, guest, log_in
 from Lab.host import Host
 from Lab.session import machine, vms_flavour
-from Lab.vm import DEBIAN, VMS, VirtualMachine
+from Lab.vm import DEBIAN, VirtualMachine
 
 pytestmark = pytest.mark.slow
 
@@ -47,18 +47,13 @@ def server():
 def debian(server, request):
     """Debian as it is on its disk: firmware, GRUB, the kernel for all hardware."""
     firmware, controller, card = request.param
-    vm = VirtualMachine.make(server, "-".join(request.param), {
-        "wafer.kernel": None, "wafer.initrd": None, "wafer.commandLine": None, "firmware": firmware, "memsize": 512, "numvcpus": 2,
-        "svga.present": "TRUE", **CONTROLLERS[controller][0],
+    vm = VirtualMachine.make(server, "-".join(request.param), firmware=firmware, settings={
+        "memsize": 512, "numvcpus": 2, "svga.present": "TRUE", **CONTROLLERS[controller][0],
         "ethernet0.present": "TRUE", "ethernet0.virtualDev": card, "ethernet0.networkName": "VM Network",
         "ethernet0.addressType": "static", "ethernet0.address": "00:50:56:00:00:10"})
     vm.firmware, vm.controller, vm.card = request.param
     with vm.start():
-        try:
-            log_in(vm)
-            yield vm
-        finally:
-            vm.control("screenshot", f"{VMS}/screen.png")
+        yield log_in(vm)
         if vm.is_running:
             vm.order("shutdown")
             assert vm.wait_end(120) == 0

@@ -74,8 +74,8 @@ def server():
 
 def test_a_client_sees_the_boot_and_logs_in(server, tmp_path):
     port = next(here for here, there in server.machine.forwards.items() if there == (HOST, PORT))
-    vm = VirtualMachine.make(server, "screen", {
-        "wafer.kernel": None, "wafer.initrd": None, "wafer.commandLine": None, "memsize": 512,
+    vm = VirtualMachine.make(server, "screen", firmware="bios", settings={
+        "memsize": 512,
         "scsi0.present": "TRUE", "scsi0.virtualDev": "wafer-virtio", "scsi0:0.present": "TRUE", "scsi0:0.fileName": f"{DEBIAN}/debian12.vmdk",
         "RemoteDisplay.vnc.enabled": "TRUE", "RemoteDisplay.vnc.port": PORT, "RemoteDisplay.vnc.password": PASSWORD})
     with vm.start():
