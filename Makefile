@@ -9,7 +9,7 @@ PACKAGES += libsodium-dev libncurses-dev libmbedtls-dev zlib1g-dev
 # The boot medium: its loader, firmware for guests and for simulated servers, and what packs it.
 PACKAGES += grub-common grub-pc-bin grub-efi-amd64-bin seabios ovmf ipxe-qemu ncurses-base xz-utils squashfs-tools
 # Tools that unit tests check us against; without them those tests say that they skip.
-PACKAGES += acpica-tools dmidecode dosfstools mtools fdisk chrony dnsmasq-base openssl gvncviewer vncsnapshot libnet-vnc-perl python3-pil memtest86+
+PACKAGES += acpica-tools dmidecode dosfstools mtools fdisk chrony dnsmasq-base openssl gvncviewer vncsnapshot libnet-vnc-perl python3-pil
 
 .PHONY: deps build wafer wafer-image kernel lab-up lab-down run smoke test test-swift test-lab bench hotpaths fuzz image format lint clean
 

@@ -1,10 +1,10 @@
 """Machines start from the network by every card: iPXE in the card's expansion ROM, through BIOS and through UEFI."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
+from Lab import kernel, paths
 from Lab.host import Flavour, Host
 from Lab.qemu import Machine
 from Lab.vm import VMS, VirtualMachine
@@ -18,8 +18,8 @@ sleep 1
 """
 ADDRESS = "00:50:56:00:00:21"
 
-# Debian's memtest86+: a program that needs nothing of a system, for either firmware.
-MEMTEST = Path("/boot/memtest86+x64.bin")
+# Debian's memtest86+: a program that needs nothing of a system, for either firmware. Never installed: that would put it into the boot menu.
+MEMTEST = paths.LAB / "memtest" / "boot" / "memtest86+x64.bin"
 MEMTEST_ADDRESS = "00:50:56:00:00:22"
 MEMTEST_SCRIPT = """#!ipxe
 kernel memtest.bin console=ttyS0,115200
@@ -32,16 +32,18 @@ def server(tmp_path_factory):
     files = tmp_path_factory.mktemp("tftp")
     (files / "boot.ipxe").write_text(SCRIPT)
     (files / f"{MEMTEST_ADDRESS.replace(':', '-')}.ipxe").write_text(MEMTEST_SCRIPT)
+    if not MEMTEST.exists():
+        kernel.unpack("memtest86+", paths.LAB / "memtest")
     shutil.copy(MEMTEST, files / "memtest.bin")
     with Host("network-boot", Machine(2, 1024, boot_files=(files, "boot.ipxe")), Flavour("netboot")) as host:
         yield host
 
 
 def machine(server: Host, firmware: str, card: str, address: str, name: str) -> VirtualMachine:
-    return VirtualMachine.make(server, name, {
-        "wafer.kernel": None, "wafer.initrd": None, "wafer.commandLine": None, "firmware": firmware, "svga.present": "FALSE",
+    return VirtualMachine.make(server, name, firmware=firmware, directory=f"/tmp/{name}", settings={
+        "svga.present": "FALSE",
         "ethernet0.present": "TRUE", "ethernet0.virtualDev": card, "ethernet0.networkName": "VM Network",
-        "ethernet0.addressType": "static", "ethernet0.address": address}, directory=f"/tmp/{name}")
+        "ethernet0.addressType": "static", "ethernet0.address": address})
 
 
 @pytest.mark.parametrize("firmware, card", [
