@@ -46,7 +46,7 @@ extension MachineConfiguration {
         videoMemory = Self.readVideoMemory(&reader)
         remoteDisplay = Self.readRemoteDisplay(&reader)
         displaySocket = reader.path("wafer.vnc.socket")
-        hasUSB = Self.readUSB(&reader) ?? hasScreen
+        hasUSB = Self.readUSB(&reader) && hasScreen
         serialPorts = Self.readSerialPorts(&reader)
         console = Self.readConsole(&reader)
         hasRandomDevice = reader.boolean("wafer.rng") ?? true

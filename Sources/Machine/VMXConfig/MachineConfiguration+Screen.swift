@@ -28,9 +28,9 @@ extension MachineConfiguration {
         return RemoteDisplay(address: address, port: port ?? 5900, password: password)
     }
 
-    /// - Returns: nil if the file says nothing about USB.
-    static func readUSB(_ reader: inout ConfigurationReader) -> Bool? {
+    /// Whether any kind of USB is wanted; a file that says nothing wants it.
+    static func readUSB(_ reader: inout ConfigurationReader) -> Bool {
         let present = ["usb_xhci", "ehci", "usb"].compactMap { reader.boolean("\($0).present") }
-        return present.isEmpty ? nil : present.contains(true)
+        return present.isEmpty || present.contains(true)
     }
 }

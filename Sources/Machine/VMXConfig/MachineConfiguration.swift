@@ -59,8 +59,8 @@ public struct MachineConfiguration: Equatable, Sendable {
     public var remoteDisplay: RemoteDisplay?
     /// `wafer.vnc.socket`: a Unix socket on which the screen is served; nil for none.
     public var displaySocket: String?
-    /// `usb_xhci.present`, or `usb.present` or `ehci.present`, which get the same: a USB controller with a tablet; by default where there
-    /// is a screen.
+    /// A USB controller with a tablet and a keyboard: where there is a screen, unless `usb_xhci.present`, `usb.present` or `ehci.present` say
+    /// that there is none.
     public var hasUSB: Bool
     /// Present serial ports, by number.
     public var serialPorts: [SerialPort]
