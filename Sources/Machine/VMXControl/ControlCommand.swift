@@ -21,7 +21,7 @@ public enum ControlCommand {
           insert DEVICE IMAGE       put a CD into a drive, such as sata0:1
           eject DEVICE              take it out
           screenshot OUT.png        write a picture of its screen
-          type TEXT                 type a text on its keyboard; \n is Enter
+          type TEXT                 type a text on its keyboard; \\n is Enter
           watch                     print every change of its state until it ends
 
         """
