@@ -67,7 +67,7 @@ let package = Package(
         target("Machine", "ACPI", ["Bytes"]),
         target("Machine", "SMBIOS", ["Bytes"]),
         target("Machine", "GuestBoot", ["Bytes", "GuestMemory", "Linux"]),
-        target("Machine", "VMXConfig", ["Bytes", "Linux"]),
+        target("Machine", "VMXConfig", ["Addresses", "Bytes", "Linux"]),
         target("Machine", "VMXControl", ["Messages", "Linux"]),
         target(
             "Machine", "VMX",

@@ -133,6 +133,10 @@ struct DeviceTests {
         )
         #expect(remote.remoteDisplay == .init(address: nil, port: 5901, password: "secret"))
         #expect(firmware.remoteDisplay == nil)
+        #expect(
+            errors(adding: "RemoteDisplay.vnc.enabled = TRUE\nRemoteDisplay.vnc.ip = here\n") == [
+                #"debian12.vmx:4: RemoteDisplay.vnc.ip: "here" is not an IPv4 address"#
+            ])
     }
 
     @Test("addresses are checked by their type")

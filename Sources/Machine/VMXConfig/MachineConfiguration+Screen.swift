@@ -1,3 +1,5 @@
+import Addresses
+
 extension MachineConfiguration {
     /// What a standard adapter has; enough for 2560 by 1600 pixels of 32 bits.
     private static let videoMemoryDefault = 16 << 20
@@ -16,7 +18,7 @@ extension MachineConfiguration {
         let name = "RemoteDisplay.vnc"
         let port = reader.whole("\(name).port", of: "(a TCP port)", in: 1...65535)
         let password = reader.line("\(name).password", limit: 255)
-        let address = reader.line("\(name).ip", limit: 64)
+        let address = readAddress("\(name).ip", &reader)
         guard reader.boolean("\(name).enabled") == true else { return nil }
         if password == nil {
             reader.warn(
@@ -25,7 +27,14 @@ extension MachineConfiguration {
         if let password, password.utf8.count > 8 {
             reader.warn("\(name).password", "only its first 8 bytes count in VNC")
         }
-        return RemoteDisplay(address: address, port: port ?? 5900, password: password)
+        return RemoteDisplay(address: address, port: port.flatMap { UInt16(exactly: $0) } ?? 5900, password: password)
+    }
+
+    private static func readAddress(_ key: String, _ reader: inout ConfigurationReader) -> IPv4Address? {
+        guard let text = reader.line(key, limit: 64) else { return nil }
+        let address = IPv4Address(text)
+        if address == nil { reader.fail(key, "\(quoted(text)) is not an IPv4 address") }
+        return address
     }
 
     /// Whether any kind of USB is wanted; a file that says nothing wants it.

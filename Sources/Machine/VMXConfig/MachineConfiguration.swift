@@ -1,3 +1,5 @@
+public import Addresses
+
 /// A virtual machine as its `.vmx` file describes it: checked, complete, independent of the file.
 ///
 /// Paths are as the file gives them, made relative to the file's directory unless absolute. What the file asks for and
@@ -118,9 +120,9 @@ public struct MachineConfiguration: Equatable, Sendable {
     /// The screen over the network (VNC).
     public struct RemoteDisplay: Equatable, Sendable {
         /// `RemoteDisplay.vnc.ip`: the host's address to listen at; all of them without it.
-        public var address: String?
+        public var address: IPv4Address?
         /// `RemoteDisplay.vnc.port`, 1 to 65535; VMware's default is 5900.
-        public var port: Int
+        public var port: UInt16
         /// `RemoteDisplay.vnc.password`, of which 8 bytes count. Nil: none is asked for.
         public var password: String?
     }

@@ -67,13 +67,11 @@ struct ScreenFactory {
         }
         if let remote = configuration.remoteDisplay {
             server.setPassword(remote.password)
-            guard let address = remote.address.map({ IPv4Address($0) }) ?? IPv4Address(0, 0, 0, 0),
-                let port = UInt16(exactly: remote.port)
-            else { throw StartFailure(.configuration, "RemoteDisplay.vnc.ip is no IPv4 address") }
+            let address = remote.address ?? IPv4Address(0, 0, 0, 0)
             // Somebody else may have the port; a machine runs without its remote console, too.
             do throws(SystemError) {
-                try server.listen(address: address, port: port)
-                log.info("Screen on \(address) port \(port)")
+                try server.listen(address: address, port: remote.port)
+                log.info("Screen on \(address) port \(remote.port)")
             } catch { log.warning("The screen is not on the network: \(error)") }
         }
         return screen
